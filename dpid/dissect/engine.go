@@ -1,0 +1,157 @@
+package dissect
+
+import "math/bits"
+
+// maxSpecs bounds the registry; a candidate set is so many bits.
+const maxSpecs = 256
+
+// Trial is the state of inspecting one flow: which protocols are still possible
+// and, once one said Yes, which it is. The zero value is not ready: call Init.
+type Trial struct {
+	candidates [maxSpecs / 64]uint64
+	chosen     int16 // index into All, -1 while none
+	first      uint8 // index into portLists: the candidates to try first
+}
+
+// tables are derived from the registry once, at the first Init.
+type tables struct {
+	over      [8][maxSpecs / 64]uint64   // candidates by transport
+	ipProto   [256][maxSpecs / 64]uint64 // candidates straight over IP
+	portLists [][]uint8                  // specs that claim a port; list 0 is empty
+	port      [2][65536]uint8            // port -> list, for TCP and UDP
+}
+
+var derived *tables
+
+// Prepare derives the look-up tables from the registry. A daemon calls it once
+// before the first Trial; it is not safe to call beside one.
+func Prepare() {
+	t := &tables{portLists: [][]uint8{nil}}
+	for i, s := range registry {
+		for tr := TCP; tr <= UDP; tr <<= 1 {
+			if s.Over&tr == 0 {
+				continue
+			}
+			t.over[tr][i/64] |= 1 << (i % 64)
+			for _, p := range s.Ports {
+				t.addPort(int(tr>>1), p, uint8(i))
+			}
+		}
+		for _, p := range s.IPProtos {
+			t.ipProto[p][i/64] |= 1 << (i % 64)
+		}
+	}
+	derived = t
+}
+
+func (t *tables) addPort(tr int, port uint16, spec uint8) {
+	l := t.port[tr][port]
+	if l != 0 {
+		t.portLists[l] = append(t.portLists[l], spec)
+		return
+	}
+	if len(t.portLists) > 255 {
+		return // order only: a port beyond the table is tried with the rest
+	}
+	t.port[tr][port] = uint8(len(t.portLists))
+	t.portLists = append(t.portLists, []uint8{spec})
+}
+
+// Init makes t ready for a flow of transport tr with these ports.
+func (t *Trial) Init(tr Transport, ipProto uint8, clientPort, serverPort uint16) {
+	t.chosen, t.first = -1, 0
+	if tr == IP {
+		t.candidates = derived.ipProto[ipProto]
+		return
+	}
+	t.candidates = derived.over[tr]
+	t.first = derived.port[tr>>1][serverPort]
+	if t.first == 0 {
+		t.first = derived.port[tr>>1][clientPort]
+	}
+}
+
+// Chosen returns the protocol that said Yes, nil while none did.
+func (t *Trial) Chosen() *Spec {
+	if t.chosen < 0 {
+		return nil
+	}
+	return registry[t.chosen]
+}
+
+// Inspect shows in to the protocols that are still possible, those of the port
+// first. It returns Yes or YesMore with the protocol in Chosen and its findings in
+// out, More while one is possible, No when none is left.
+func (t *Trial) Inspect(in *Input, out *Result) Verdict {
+	if t.chosen >= 0 {
+		out.Reset()
+		return show(registry[t.chosen], in, out)
+	}
+	for _, i := range derived.portLists[t.first] {
+		if v := t.try(int(i), in, out); v >= YesMore {
+			return v
+		}
+	}
+	tried := t.first
+	for w := range t.candidates {
+		for set := t.candidates[w]; set != 0; set &= set - 1 {
+			i := w*64 + bits.TrailingZeros64(set)
+			if tried != 0 && contains(derived.portLists[tried], uint8(i)) {
+				continue
+			}
+			if v := t.try(i, in, out); v >= YesMore {
+				return v
+			}
+		}
+	}
+	for _, w := range t.candidates {
+		if w != 0 {
+			return More
+		}
+	}
+	return No
+}
+
+func contains(list []uint8, i uint8) bool {
+	for _, l := range list {
+		if l == i {
+			return true
+		}
+	}
+	return false
+}
+
+// try shows in to protocol i, if it is still possible, and keeps what it says.
+func (t *Trial) try(i int, in *Input, out *Result) Verdict {
+	bit := uint64(1) << (i % 64)
+	if t.candidates[i/64]&bit == 0 {
+		return No
+	}
+	out.Reset()
+	v := show(registry[i], in, out)
+	switch v {
+	case No:
+		t.candidates[i/64] &^= bit
+	case Yes, YesMore:
+		t.chosen = int16(i)
+	}
+	return v
+}
+
+// show calls Detect with no more than the bytes the protocol asked for. Scratch
+// belongs to one protocol at a time: the first that wants it keeps it.
+func show(s *Spec, in *Input, out *Result) Verdict {
+	client, server, scratch := in.Client, in.Server, in.Scratch
+	if s.Over&TCP != 0 && in.IPProto == 6 {
+		in.Client = client[:min(len(client), s.Bytes)]
+		in.Server = server[:min(len(server), s.Bytes)]
+	}
+	if s.Scratch == 0 {
+		in.Scratch = nil
+	} else {
+		in.Scratch = scratch[:min(len(scratch), s.Scratch)]
+	}
+	v := s.Detect(in, out)
+	in.Client, in.Server, in.Scratch = client, server, scratch
+	return v
+}
