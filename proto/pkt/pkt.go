@@ -54,6 +54,7 @@ const (
 	FlagVLAN      = 1 << 6 // the prefix carries a VLAN tag
 	FlagNFQ       = 1 << 7 // came through NFQUEUE and waits for a verdict
 	FlagOutgoing  = 1 << 8 // sent by this host
+	FlagEthernet  = 1 << 9 // the frame begins with an Ethernet header
 )
 
 // Link kinds: what the inner flow travelled in.
