@@ -4,15 +4,26 @@ import (
 	"encoding/binary"
 
 	"weir/proto/event"
+	"weir/proto/ids"
 )
 
 // maxAnswers is how many addresses of one DNS message are kept as hints.
 const maxAnswers = 32
 
+// maxExpected is how many announced flows one call may report.
+const maxExpected = 4
+
 // Answer is an address that a name resolved to.
 type Answer struct {
 	Addr [16]byte // IPv4 as ::ffff:a.b.c.d
 	TTL  uint32   // seconds
+}
+
+// Expectation is a flow that another flow announced: an FTP data connection.
+type Expectation struct {
+	Addr  [16]byte // where it will be accepted; IPv4 as ::ffff:a.b.c.d
+	Port  uint16
+	Proto ids.Protocol // what it will be
 }
 
 // Result takes what a dissector finds out. It is reused from flow to flow: Reset
@@ -30,6 +41,8 @@ type Result struct {
 	ja4        [64]byte
 	name       [255]byte
 	answer     [maxAnswers]Answer
+	expected   [maxExpected]Expectation
+	nexpected  int
 	attrs      [event.MaxAttrs]byte
 }
 
@@ -37,6 +50,7 @@ type Result struct {
 func (r *Result) Reset() {
 	r.rule, r.confidence, r.hostFrom = "", 0, event.SourceNone
 	r.hostLen, r.ja4Len, r.nameLen, r.answers, r.nattrs = 0, 0, 0, 0, 0
+	r.nexpected = 0
 }
 
 // Rule says in a few constant words what decided, for the evidence: "ClientHello".
@@ -97,6 +111,24 @@ func (r *Result) Resolved(name []byte, a [16]byte, ttl uint32) {
 func (r *Result) Answers() (name []byte, answers []Answer) {
 	return r.name[:r.nameLen], r.answer[:r.answers]
 }
+
+// Expect says that a flow to addr and port is about to come and is of proto. The
+// same announcement counts once; of more than a few the first are kept.
+func (r *Result) Expect(addr [16]byte, port uint16, proto ids.Protocol) {
+	e := Expectation{Addr: addr, Port: port, Proto: proto}
+	for _, old := range r.Expected() {
+		if old == e {
+			return
+		}
+	}
+	if r.nexpected < maxExpected && port != 0 {
+		r.expected[r.nexpected] = e
+		r.nexpected++
+	}
+}
+
+// Expected returns the announced flows. The slice dies with the next Reset.
+func (r *Result) Expected() []Expectation { return r.expected[:r.nexpected] }
 
 // Str adds a text attribute. key is "protocol.name", as in "tls.alpn"; the empty
 // value is not stored. Values longer than 512 bytes are cut.

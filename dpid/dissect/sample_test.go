@@ -25,6 +25,7 @@ import (
 //	C 00*600                    a byte repeated
 //	= host www.example.com      what the dissector must find: host, rule or an attribute
 //	= tls.version 771
+//	= expected 192.0.2.1:2000 24    an announced flow and its protocol's number
 //
 // yes-*.txt is of the protocol that its folder names; no-*.txt looks like it and is not.
 type sample struct {
@@ -232,6 +233,12 @@ func findings(r *Result) map[string]string {
 		for _, a := range answers {
 			m["resolved"] += " " + netip.AddrFrom16(a.Addr).Unmap().String()
 		}
+	}
+	for i, e := range r.Expected() {
+		if i > 0 {
+			m["expected"] += " "
+		}
+		m["expected"] += fmt.Sprintf("%s %d", netip.AddrPortFrom(netip.AddrFrom16(e.Addr).Unmap(), e.Port), e.Proto)
 	}
 	for b := r.Attrs(); ; {
 		a, rest, ok := event.NextAttr(b)
