@@ -1,0 +1,105 @@
+package flow
+
+import (
+	"encoding/binary"
+
+	"weir/proto/event"
+)
+
+// ChunkSize is the size in bytes of one piece of a flow's description.
+const ChunkSize = 64
+
+const chunkData = ChunkSize - 4 // after u32 next chunk+1
+
+// pool hands out chunks. Descriptions are never changed in place: a new chain is
+// written into free chunks, then the record points to it, and the old chain
+// becomes free when the transaction is done. A kill leaves nothing half changed.
+type pool struct {
+	s       *slab
+	free    []uint32
+	retired []uint32 // first chunks of chains that this transaction replaced
+}
+
+// release makes the chains that were replaced free. Called at Commit.
+func (p *pool) release() {
+	for _, c := range p.retired {
+		for steps := uint32(0); c < p.s.chunks && steps <= p.s.chunks; steps++ {
+			p.free = append(p.free, c)
+			c = binary.LittleEndian.Uint32(p.s.chunkAt(c)) - 1
+		}
+	}
+	p.retired = p.retired[:0]
+}
+
+// put writes b into a new chain and returns its first chunk.
+func (p *pool) put(b []byte) (first uint32, ok bool) {
+	n := (len(b) + chunkData - 1) / chunkData
+	if n == 0 || n > len(p.free) {
+		return 0, false
+	}
+	take := p.free[len(p.free)-n:]
+	for i, c := range take {
+		next := uint32(0)
+		if i+1 < n {
+			next = take[i+1] + 1
+		}
+		chunk := p.s.chunkAt(c)
+		binary.LittleEndian.PutUint32(chunk, next)
+		b = b[copy(chunk[4:], b):]
+	}
+	first = take[0]
+	p.free = p.free[:len(p.free)-n]
+	return first, true
+}
+
+// get appends the chain's bytes to dst, at most limit of them.
+func (p *pool) get(dst []byte, c uint32, limit int) []byte {
+	for limit > 0 && c < p.s.chunks {
+		chunk := p.s.chunkAt(c)
+		n := min(limit, chunkData)
+		dst = append(dst, chunk[4:4+n]...)
+		limit -= n
+		c = binary.LittleEndian.Uint32(chunk) - 1
+	}
+	return dst
+}
+
+// Describe stores desc (event.Description.Append) as the flow's description and
+// reports false when the slab has no room for it: the flow keeps what it had.
+// Precondition: the record was touched in this transaction.
+func (t *Table) Describe(r *Record, desc []byte) bool {
+	first, ok := t.pool.put(desc)
+	if !ok {
+		return false
+	}
+	if old := r.chunk(); old != 0 {
+		t.pool.retired = append(t.pool.retired, old-1)
+	}
+	r.setChunk(first + 1)
+	return true
+}
+
+// Description appends the flow's description to dst. A flow without one gives the
+// empty description.
+func (t *Table) Description(dst []byte, r *Record) []byte {
+	c := r.chunk()
+	if c == 0 || c > t.chunks {
+		return append(dst, emptyDescription[:]...)
+	}
+	head := t.chunkAt(c - 1)[4 : 4+event.DescriptionSize]
+	n := event.DescriptionSize + int(binary.LittleEndian.Uint16(head[30:]))
+	for _, l := range head[24:29] {
+		n += int(l)
+	}
+	start := len(dst)
+	dst = t.pool.get(dst, c-1, n)
+	if len(dst)-start < n { // a chain cut by foreign bytes: tell nothing rather than half
+		return append(dst[:start], emptyDescription[:]...)
+	}
+	return dst
+}
+
+var emptyDescription [event.DescriptionSize]byte
+
+// Described reports whether the flow has a description.
+func (r *Record) Described() bool { return r.chunk() != 0 }

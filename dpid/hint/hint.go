@@ -1,0 +1,266 @@
+// Package hint remembers which name a client was told for an address, so that a
+// flow whose bytes say nothing can be named by the DNS answer that led to it.
+//
+// Every worker writes one table, in a shared file of its own, and reads those of
+// all workers: the answer may have come to another worker than the flow. Tables
+// survive restarts. They are guesses, never proof, and hostile by origin: an entry
+// is copied, then checked, then believed for its name only.
+//
+// Offline the answer must not depend on the number of workers. So a table carries
+// the packet time its worker has passed; an answer's time is never before the last
+// tick; a look-up for a flow waits until all workers have passed its first packet
+// (Passed) and takes the newest answer not later than that.
+//
+// File, after the static header of shm/layout:
+//
+//	1024 u64 progress: packet time (ns) before which this table is complete
+//	4096 entries of 192 bytes, in sets of 8:
+//	   0 u32 sequence, odd while written      4 u32 CRC-32C of bytes 8..191
+//	   8 [16] client, zero for any           24 [16] server
+//	  40 u64 time of the answer, ns          48 u64 last confirmed, ns
+//	  56 u8 kind  57 u8 name length  58 u16 port  60 u32 TTL in s    64 [128] name
+package hint
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math/bits"
+	"sync/atomic"
+)
+
+const (
+	progressAt = 1024
+	entriesAt  = 4096
+	entrySize  = 192
+	setSize    = 8
+	maxName    = 128
+)
+
+// Kind says what an entry tells.
+type Kind uint8
+
+// Kinds of entries.
+const (
+	DNS      Kind = 1 // name is a host name that resolved to the server address
+	Expected Kind = 2 // name is the protocol of a connection that was announced to that address and port
+)
+
+// FileSize returns the bytes of a table's file for n entries; n is rounded up to a
+// power of two of at least 64.
+func FileSize(n int) int64 { return entriesAt + int64(ceil(n))*entrySize }
+
+func ceil(n int) int {
+	if n <= 64 {
+		return 64
+	}
+	return 1 << bits.Len(uint(n-1))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// table is the memory of one file.
+type table struct {
+	mem  []byte
+	sets uint64
+}
+
+func newTable(mem []byte) table {
+	n := (len(mem) - entriesAt) / entrySize / setSize
+	if n < 1 {
+		return table{}
+	}
+	return table{mem: mem, sets: 1 << (bits.Len(uint(n)) - 1)}
+}
+
+func (t *table) entry(set uint64, i int) []byte {
+	off := entriesAt + (int(set)*setSize+i)*entrySize
+	return t.mem[off : off+entrySize : off+entrySize]
+}
+
+// set returns the set an address and port belong to. All clients of an address
+// share it, so that one look finds both the client's entry and the common one.
+func (t *table) set(server *[16]byte, port uint16) uint64 {
+	a, b := binary.LittleEndian.Uint64(server[:8]), binary.LittleEndian.Uint64(server[8:])
+	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15^uint64(port)<<48, b^0xd1342543de82ef95)
+	return (hi ^ lo) & (t.sets - 1)
+}
+
+// Writer fills the table of one worker.
+type Writer struct {
+	t        table
+	progress *atomic.Uint64
+	clock    uint64
+	// Stored, Confirmed, Evicted and TooLong count what Add did.
+	Stored, Confirmed, Evicted, TooLong uint64
+}
+
+// NewWriter returns the writer of the table in mem, the bytes of its file.
+func NewWriter(mem []byte) *Writer {
+	return &Writer{t: newTable(mem), progress: word(mem, progressAt)}
+}
+
+// Pass says that everything before packet time ts is in the table; ts never falls.
+func (w *Writer) Pass(ts uint64) {
+	if ts > w.clock {
+		w.clock = ts
+		w.progress.Store(ts)
+	}
+}
+
+// Passed returns the packet time that the table of this worker is complete up to.
+func (w *Writer) Passed() uint64 { return w.progress.Load() }
+
+// Add stores that client was told at time ts (ns) that server is name. The zero
+// client stands for everybody.
+func (w *Writer) Add(kind Kind, client, server *[16]byte, port uint16, name []byte, ts uint64, ttl uint32) {
+	if w.t.sets == 0 || len(name) == 0 {
+		return
+	}
+	if len(name) > maxName {
+		w.TooLong++
+		return
+	}
+	ts = max(ts, w.clock)
+	set := w.t.set(server, port)
+	victim, oldest := 0, ^uint64(0)
+	var newest []byte
+	for i := range setSize {
+		e := w.t.entry(set, i)
+		if Kind(e[56]) == 0 {
+			if oldest != 0 {
+				victim, oldest = i, 0
+			}
+			continue
+		}
+		if matches(e, kind, client, server, port) && (newest == nil || timeOf(e) >= timeOf(newest)) {
+			newest = e
+		}
+		if used := binary.LittleEndian.Uint64(e[48:]); used < oldest {
+			victim, oldest = i, used
+		}
+	}
+	if newest != nil && string(nameOf(newest)) == string(name) {
+		w.Confirmed++
+		w.write(newest, func(e []byte) { binary.LittleEndian.PutUint64(e[48:], ts) })
+		return
+	}
+	if oldest != 0 {
+		w.Evicted++
+	}
+	w.Stored++
+	w.write(w.t.entry(set, victim), func(e []byte) {
+		clear(e[8:])
+		copy(e[8:24], client[:])
+		copy(e[24:40], server[:])
+		binary.LittleEndian.PutUint64(e[40:], ts)
+		binary.LittleEndian.PutUint64(e[48:], ts)
+		e[56], e[57] = uint8(kind), uint8(len(name))
+		binary.LittleEndian.PutUint16(e[58:], port)
+		binary.LittleEndian.PutUint32(e[60:], ttl)
+		copy(e[64:], name)
+	})
+}
+
+// write changes an entry under its sequence; pairs with Reader.load.
+func (w *Writer) write(e []byte, change func([]byte)) {
+	seq := word32(e, 0)
+	s := seq.Load() | 1
+	seq.Store(s)
+	change(e)
+	binary.LittleEndian.PutUint32(e[4:], crc32.Checksum(e[8:], castagnoli))
+	seq.Store(s + 1)
+}
+
+func matches(e []byte, kind Kind, client, server *[16]byte, port uint16) bool {
+	return Kind(e[56]) == kind && [16]byte(e[8:24]) == *client && [16]byte(e[24:40]) == *server &&
+		binary.LittleEndian.Uint16(e[58:]) == port
+}
+
+func timeOf(e []byte) uint64 { return binary.LittleEndian.Uint64(e[40:]) }
+
+func nameOf(e []byte) []byte { return e[64 : 64+min(int(e[57]), maxName)] }
+
+// Reader looks into the tables of all workers.
+type Reader struct {
+	tables   []table
+	progress []*atomic.Uint64
+	buf      [entrySize]byte
+	best     [entrySize]byte
+}
+
+// NewReader returns a reader of the tables in mems, one file of each worker.
+func NewReader(mems [][]byte) *Reader {
+	r := &Reader{}
+	for _, m := range mems {
+		if t := newTable(m); t.sets > 0 {
+			r.tables = append(r.tables, t)
+			r.progress = append(r.progress, word(m, progressAt))
+		}
+	}
+	return r
+}
+
+// Passed reports whether every worker's table is complete past packet time ts.
+func (r *Reader) Passed(ts uint64) bool {
+	for _, p := range r.progress {
+		if p.Load() <= ts {
+			return false
+		}
+	}
+	return true
+}
+
+// Name returns the name that client was told for server, not later than ts; when
+// it asked for none, what others were told. The name is valid until the next call.
+func (r *Reader) Name(kind Kind, client, server *[16]byte, port uint16, ts uint64) (name []byte, own, ok bool) {
+	var anyone [16]byte
+	if r.find(kind, client, server, port, ts) {
+		return nameOf(r.best[:]), true, true
+	}
+	if r.find(kind, &anyone, server, port, ts) {
+		return nameOf(r.best[:]), false, true
+	}
+	return nil, false, false
+}
+
+// find puts the newest matching entry into r.best. Of two of the same time the one
+// with the smaller name wins, whichever worker wrote it.
+func (r *Reader) find(kind Kind, client, server *[16]byte, port uint16, ts uint64) bool {
+	found := false
+	for i := range r.tables {
+		t := &r.tables[i]
+		set := t.set(server, port)
+		for j := range setSize {
+			e := t.entry(set, j)
+			if !matches(e, kind, client, server, port) || !r.load(e) {
+				continue
+			}
+			b := r.buf[:]
+			if !matches(b, kind, client, server, port) || timeOf(b) > ts {
+				continue
+			}
+			if !found || timeOf(b) > timeOf(r.best[:]) ||
+				timeOf(b) == timeOf(r.best[:]) && string(nameOf(b)) < string(nameOf(r.best[:])) {
+				r.best, found = r.buf, true
+			}
+		}
+	}
+	return found
+}
+
+// load copies an entry that may be changing under us; pairs with Writer.write. An
+// entry that does not hold still for three tries is left out.
+func (r *Reader) load(e []byte) bool {
+	seq := word32(e, 0)
+	for range 3 {
+		s := seq.Load()
+		if s&1 != 0 {
+			continue
+		}
+		copy(r.buf[:], e)
+		if seq.Load() == s && binary.LittleEndian.Uint32(r.buf[4:]) == crc32.Checksum(r.buf[8:], castagnoli) {
+			return true
+		}
+	}
+	return false
+}
