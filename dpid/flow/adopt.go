@@ -17,17 +17,17 @@ func (t *Table) adopt(events uint64) (ad Adopted) {
 	t.counter = t.reserved
 	used := make([]bool, t.chunks)
 	var waiting []uint32
-	t.free = make([]uint32, 0, t.flows)
+	t.firstFree = none
 	for i := t.flows; i > 0; i-- {
 		slot := i - 1
 		r := t.record(slot)
 		if r.State() == Free {
-			t.free = append(t.free, slot)
+			t.setFree(slot)
 			continue
 		}
 		if !t.plausible(r) || !t.claim(used, r.chunk()) {
 			*r = Record{}
-			t.free = append(t.free, slot)
+			t.setFree(slot)
 			continue
 		}
 		t.live++
@@ -51,7 +51,7 @@ func (t *Table) adopt(events uint64) (ad Adopted) {
 	age := func(a, b uint32) int { return cmp.Compare(t.record(a).First(), t.record(b).First()) }
 	slices.SortFunc(waiting, age)
 	for _, s := range waiting {
-		t.probation.push(s)
+		t.probation.push(t, s, t.record(s))
 	}
 	slices.SortFunc(ad.Pending, age)
 	t.pool.free = make([]uint32, 0, t.chunks)

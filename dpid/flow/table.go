@@ -25,10 +25,10 @@ type Table struct {
 	phase     *atomic.Uint32
 	index     index
 	wheel     wheel
-	probation fifo
+	probation queue
 	pool      pool
-	free      []uint32
-	freed     []uint32 // freed in this transaction
+	freed     []uint32 // in this transaction
+	firstFree uint32   // free slots are linked through wheel.next
 	tx        uint32
 	undo      int
 	live      int
@@ -72,9 +72,7 @@ func Open(mem []byte, fresh bool, events uint64, opt Options) (*Table, Adopted, 
 	if t.wheel, err = newWheel(opt.Flows); err != nil {
 		return nil, Adopted{}, err
 	}
-	if t.probation, err = newFIFO(opt.Flows); err != nil {
-		return nil, Adopted{}, err
-	}
+	t.probation = newQueue(t.opt.Probation)
 	if fresh {
 		t.put64(ctlID, opt.SlabID|1)
 	}
@@ -150,19 +148,19 @@ func (t *Table) Warm(lo, hi uint64) uint32 {
 // Full reports whether Create needs an eviction first: no free record, or, for a
 // flow that begins in probation, a full probation area.
 func (t *Table) Full(probation bool) bool {
-	return len(t.free) == 0 || probation && t.probation.n >= t.opt.Probation
+	return t.firstFree == none || probation && t.probation.n >= t.opt.Probation
 }
 
 // Create begins a flow in state s. Precondition: !Full(s == Probation) and Room(1).
 func (t *Table) Create(k *flowkey.Key, lo, hi, ts uint64, mark uint32, s State) (uint32, *Record) {
-	slot := t.free[len(t.free)-1]
-	t.free = t.free[:len(t.free)-1]
+	slot := t.firstFree
+	t.firstFree = t.wheel.next[slot]
 	r := t.TouchAll(slot)
 	r.begin(k, lo, hi, t.nextID(), ts, mark)
 	r.SetState(s)
 	t.index.insert(lo, hi, slot)
 	if s == Probation {
-		t.probation.push(slot)
+		t.probation.push(t, slot, r)
 	}
 	t.wheel.add(slot, t.opt.Deadline(r))
 	t.live++
@@ -184,7 +182,7 @@ func (t *Table) nextID() uint64 {
 // Precondition: touched in this transaction.
 func (t *Table) Promote(slot uint32, r *Record) {
 	if r.State() == Probation {
-		t.probation.remove(slot)
+		t.probation.n--
 		r.SetState(Alive)
 	}
 }
@@ -202,7 +200,7 @@ func (t *Table) Detach(slot uint32, r *Record) {
 		return
 	}
 	if r.State() == Probation {
-		t.probation.remove(slot)
+		t.probation.n--
 	}
 	t.index.remove(r.HashLo(), r.HashHi(), slot)
 	t.wheel.remove(slot)
@@ -243,7 +241,7 @@ func (t *Table) Expired(now uint64) (uint32, bool) {
 // Victim returns the least valuable flow: the oldest in probation, otherwise the
 // one that was idle longest of a sample. False when the table holds none.
 func (t *Table) Victim() (uint32, bool) {
-	if s, ok := t.probation.front(); ok {
+	if s, ok := t.probation.front(t); ok {
 		return s, true
 	}
 	best, found := uint32(0), false
@@ -262,6 +260,12 @@ func (t *Table) Victim() (uint32, bool) {
 		}
 	}
 	return best, found
+}
+
+// setFree links a slot into the free list.
+func (t *Table) setFree(slot uint32) {
+	t.wheel.next[slot] = t.firstFree
+	t.firstFree = slot
 }
 
 // Each calls visit with up to n records that are in use, from slot from on, and

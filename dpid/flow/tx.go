@@ -103,7 +103,7 @@ func (t *Table) Prepare(headEnd uint64, emitted bool) {
 func (t *Table) Commit() {
 	t.phase.Store(phaseIdle)
 	for _, s := range t.freed {
-		t.free = append(t.free, s)
+		t.setFree(s)
 	}
 	t.freed = t.freed[:0]
 	t.pool.release()
