@@ -366,3 +366,14 @@ func FuzzParse(f *testing.F) {
 		roundTrip(t, c)
 	})
 }
+
+func TestValidate(t *testing.T) {
+	c := Default()
+	if err := c.Validate(); err != nil {
+		t.Errorf("Validate of Default = %v, want nil", err)
+	}
+	c.Workers.Count = -3
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "workers.count = -3: must be 0 to 64") {
+		t.Errorf("Validate of workers.count -3 = %v, want the limit", err)
+	}
+}

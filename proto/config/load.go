@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -109,4 +110,15 @@ func order(errs []error, files []File) {
 		fileB, lineB := at(b)
 		return cmp.Or(cmp.Compare(fileA, fileB), cmp.Compare(lineA, lineB))
 	})
+}
+
+// Validate checks values that were set after Parse, by flags. It holds them
+// against the same limits, by way of what Print writes.
+func (c *Config) Validate() error {
+	var text bytes.Buffer
+	if err := c.Print(&text); err != nil {
+		return err
+	}
+	_, err := Parse(File{"effective configuration", text.Bytes()})
+	return err
 }
