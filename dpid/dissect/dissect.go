@@ -57,7 +57,9 @@ type Input struct {
 	ServerCount            uint16
 	ClientEnd, ServerEnd   bool   // nothing will be added to this direction
 	Midstream              bool   // the start of the flow was not seen
-	Scratch                []byte // Spec.Scratch bytes, zero at the flow's first packet, kept while it is inspected
+	// Scratch is Spec.Scratch bytes, zero at the flow's first packet and kept while
+	// it is inspected. Who says No at first sight must have left it zero.
+	Scratch []byte
 }
 
 // Spec describes a protocol. It is registered once, at program start.
@@ -81,7 +83,8 @@ type Spec struct {
 	// let the flow go.
 	Follow func(in *Input, out *Result) Verdict
 
-	index int // position in the registry
+	index   int // position in the registry
+	scratch int // offset of the protocol's part of the scratch block
 }
 
 // Index returns the position of s in All: small, dense, of this build only.

@@ -9,8 +9,9 @@ const maxSpecs = 256
 // and, once one said Yes, which it is. The zero value is not ready: call Init.
 type Trial struct {
 	candidates [maxSpecs / 64]uint64
-	chosen     int16 // index into All, -1 while none
-	first      uint8 // index into portLists: the candidates to try first
+	wrote      [maxSpecs / 64]uint64 // may have written to their scratch
+	chosen     int16                 // index into All, -1 while none
+	first      uint8                 // index into portLists: the candidates to try first
 }
 
 // tables are derived from the registry once, at the first Init.
@@ -19,6 +20,7 @@ type tables struct {
 	ipProto   [256][maxSpecs / 64]uint64 // candidates straight over IP
 	portLists [][]uint8                  // specs that claim a port; list 0 is empty
 	port      [2][65536]uint8            // port -> list, for TCP and UDP
+	scratch   int                        // bytes of the scratch block of a flow
 }
 
 var derived *tables
@@ -28,6 +30,8 @@ var derived *tables
 func Prepare() {
 	t := &tables{portLists: [][]uint8{nil}}
 	for i, s := range registry {
+		s.scratch = t.scratch
+		t.scratch += (s.Scratch + 7) &^ 7
 		for tr := TCP; tr <= UDP; tr <<= 1 {
 			if s.Over&tr == 0 {
 				continue
@@ -57,9 +61,36 @@ func (t *tables) addPort(tr int, port uint16, spec uint8) {
 	t.portLists = append(t.portLists, []uint8{spec})
 }
 
+// ScratchSize returns the size in bytes of the block that Input.Scratch must be.
+func ScratchSize() int { return derived.scratch }
+
+// LikelyPort reports whether a protocol over tr names port as its own, and which.
+func LikelyPort(tr Transport, port uint16) (*Spec, bool) {
+	if tr != TCP && tr != UDP {
+		return nil, false
+	}
+	l := derived.portLists[derived.port[tr>>1][port]]
+	if len(l) == 0 {
+		return nil, false
+	}
+	return registry[l[0]], true
+}
+
+// Clean zeroes what the trial left in a scratch block, so that the next flow finds
+// it as it must be, without clearing all of it.
+func (t *Trial) Clean(block []byte) {
+	for w, set := range t.wrote {
+		for ; set != 0; set &= set - 1 {
+			s := registry[w*64+bits.TrailingZeros64(set)]
+			clear(block[s.scratch : s.scratch+s.Scratch])
+		}
+	}
+	t.wrote = [maxSpecs / 64]uint64{}
+}
+
 // Init makes t ready for a flow of transport tr with these ports.
 func (t *Trial) Init(tr Transport, ipProto uint8, clientPort, serverPort uint16) {
-	t.chosen, t.first = -1, 0
+	t.chosen, t.first, t.wrote = -1, 0, [maxSpecs / 64]uint64{}
 	if tr == IP {
 		t.candidates = derived.ipProto[ipProto]
 		return
@@ -129,6 +160,9 @@ func (t *Trial) try(i int, in *Input, out *Result) Verdict {
 	}
 	out.Reset()
 	v := show(registry[i], in, out)
+	if v != No && registry[i].Scratch > 0 {
+		t.wrote[i/64] |= bit
+	}
 	switch v {
 	case No:
 		t.candidates[i/64] &^= bit
@@ -138,8 +172,8 @@ func (t *Trial) try(i int, in *Input, out *Result) Verdict {
 	return v
 }
 
-// show calls Detect with no more than the bytes the protocol asked for. Scratch
-// belongs to one protocol at a time: the first that wants it keeps it.
+// show calls Detect with no more than the bytes the protocol asked for and its own
+// part of the scratch block.
 func show(s *Spec, in *Input, out *Result) Verdict {
 	client, server, scratch := in.Client, in.Server, in.Scratch
 	if s.Over&TCP != 0 && in.IPProto == 6 {
@@ -149,7 +183,7 @@ func show(s *Spec, in *Input, out *Result) Verdict {
 	if s.Scratch == 0 {
 		in.Scratch = nil
 	} else {
-		in.Scratch = scratch[:min(len(scratch), s.Scratch)]
+		in.Scratch = scratch[s.scratch : s.scratch+s.Scratch : s.scratch+s.Scratch]
 	}
 	v := s.Detect(in, out)
 	in.Client, in.Server, in.Scratch = client, server, scratch

@@ -216,7 +216,7 @@ func only(s *Spec, tr Transport, ipProto uint8) (t Trial) {
 }
 
 func newInput() *Input {
-	return &Input{Client: make([]byte, 0, 1<<20), Server: make([]byte, 0, 1<<20), Scratch: make([]byte, MaxBytes)}
+	return &Input{Client: make([]byte, 0, 1<<20), Server: make([]byte, 0, 1<<20), Scratch: make([]byte, ScratchSize())}
 }
 
 // findings are the attributes of r as text, with host, rule and confidence.
