@@ -55,8 +55,8 @@ type Input struct {
 	IPProto                uint8
 	ClientCount            uint16 // packets with payload so far, by direction
 	ServerCount            uint16
-	ClientEnd, ServerEnd   bool   // nothing will be added to this direction
-	Midstream              bool   // the start of the flow was not seen
+	ClientEnd, ServerEnd   bool // nothing will be added to this direction
+	Midstream              bool // the start of the flow was not seen
 	// Scratch is Spec.Scratch bytes, zero at the flow's first packet and kept while
 	// it is inspected. Who says No at first sight must have left it zero.
 	Scratch []byte
