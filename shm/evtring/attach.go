@@ -31,6 +31,7 @@ func Attach(ringPath, cursorPath, name string) (*Reader, error) {
 		return nil, fmt.Errorf("open event cursor: %w", err)
 	}
 	r.name = name
+	r.guard.Maps = append(r.guard.Maps, cur.Mapping)
 	if err := r.Guard(func() error { r.start(cur, fresh); return nil }); err != nil {
 		_, _ = cur.Close(), r.m.Close()
 		return nil, fmt.Errorf("open event ring %s: %w", ringPath, err)
@@ -90,7 +91,8 @@ func newReader(m *layout.Mapping) (*Reader, error) {
 		return nil, err
 	}
 	return &Reader{
-		m: m, peer: m.Owner(), mask: n - 1, buf: make([]byte, BlockSize),
+		guard: layout.Guard{Maps: []*layout.Mapping{m}},
+		m:     m, peer: m.Owner(), mask: n - 1, buf: make([]byte, BlockSize),
 		data: m.Bytes()[layout.HeaderSize : layout.HeaderSize+int(n) : layout.HeaderSize+int(n)],
 		hot:  m.U64(layout.OffHot), intent: m.U64(offIntent), want: m.U64(layout.OffWant),
 	}, nil
@@ -134,6 +136,7 @@ func (r *Reader) remember(seq uint64) {
 
 func (r *Reader) useCursor(cur *cursor.File) {
 	r.cur, r.own = cur, cur.Owner()
+	r.guard.Maps = append(r.guard.Maps[:0], r.m, cur.Mapping)
 	r.shared = statsLine(cur.Bytes()[cursor.OffStats : cursor.OffStats+layout.LineSize])
 	r.stats.load(r.shared)
 }
@@ -306,13 +309,7 @@ func (r *Reader) Housekeeping() error {
 
 // Guard runs f, in which r may be used, and turns the loss of the ring's memory
 // into layout.ErrRingLost. Then Close and attach again, with back-off.
-func (r *Reader) Guard(f func() error) error {
-	g := layout.Guard{r.m}
-	if r.cur != nil {
-		g = layout.Guard{r.m, r.cur.Mapping}
-	}
-	return g.Run(f)
-}
+func (r *Reader) Guard(f func() error) error { return r.guard.Run(f) }
 
 // Close says that we left for good, so that an offline producer does not wait for
 // us, and lets go of both files, which stay. It does not commit. Idempotent.

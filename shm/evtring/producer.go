@@ -33,12 +33,14 @@ type Producer struct {
 	readers registry
 	lag     uint64 // of the slowest reader that is not lapped, at the last step
 
-	m      *layout.Mapping
-	cfg    Config
-	spec   layout.Spec
-	owner  layout.Owner
-	fresh  bool
-	closed bool
+	m         *layout.Mapping
+	guard     layout.Guard
+	cfg       Config
+	spec      layout.Spec
+	owner     layout.Owner
+	fresh     bool
+	closed    bool
+	nextCheck uint64
 }
 
 // OpenProducer takes over the ring at cfg.Path or makes it. An existing ring goes
@@ -72,6 +74,7 @@ func OpenProducer(cfg Config) (*Producer, error) {
 // use points p at a ring without records.
 func (p *Producer) use(m *layout.Mapping) {
 	p.m, p.owner = m, m.Owner()
+	p.guard.Maps = append(p.guard.Maps[:0], m)
 	n := p.cfg.Capacity
 	p.data = m.Bytes()[layout.HeaderSize : layout.HeaderSize+n : layout.HeaderSize+n]
 	p.mask = uint64(n) - 1

@@ -44,6 +44,7 @@ type Reader struct {
 	shared            statsLine
 
 	m         *layout.Mapping
+	guard     layout.Guard
 	cur       *cursor.File // nil: only looking
 	own, peer layout.Owner
 	name      string
@@ -60,7 +61,9 @@ func (r *Reader) Next() (Record, error) {
 		r.hasPending = false
 		return r.deliver(r.pending, r.pendingEnd), nil
 	}
-	for {
+	// A sound ring has a record in every block; a hostile one could lead us
+	// through empty ones for ever.
+	for range maxHops {
 		if len(r.window) == 0 {
 			if err := r.fill(); err != nil {
 				return Record{}, err
@@ -83,12 +86,16 @@ func (r *Reader) Next() (Record, error) {
 		r.position += size
 		if lost, gap := r.account(rec.Seq); gap {
 			r.pending, r.pendingEnd, r.hasPending = rec, r.position, true
-			r.returned = r.position - size
+			r.returned, r.lastSeq = r.position-size, rec.Seq-1
 			return Record{}, &Overrun{Lost: lost}
 		}
 		return r.deliver(rec, r.position), nil
 	}
+	return Record{}, ErrIdle
 }
+
+// maxHops is how many blocks Next looks at: a lap, a pad and a few more laps.
+const maxHops = 16
 
 // deliver counts what is handed out.
 func (r *Reader) deliver(rec Record, end uint64) Record {
@@ -133,7 +140,7 @@ func (r *Reader) account(seq uint64) (lost uint64, gap bool) {
 	if !r.known || lost > counterMask/2 || (!r.trusted && !r.gap) {
 		lost = 0
 	}
-	gap = r.gap || lost != 0
+	gap = lost != 0 || r.gap && !r.known
 	r.expect, r.known, r.trusted, r.gap = (n+1)&counterMask, true, true, false
 	r.stats.Lost += lost
 	return lost, gap
@@ -177,8 +184,8 @@ func (r *Reader) lapped() error {
 // oldest is a block boundary with at least a block between it and the producer.
 func (r *Reader) oldest() uint64 {
 	tail, intent := r.hot.Load(), r.intent.Load()
-	if intent <= r.mask+1 {
-		return 0
+	if intent <= r.mask+1 && tail <= intent {
+		return 0 // never lapped
 	}
 	pos := (intent-r.mask-1+BlockSize-1)&^(BlockSize-1) + BlockSize
 	if tail-pos > r.mask+1 {

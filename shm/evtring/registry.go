@@ -33,6 +33,17 @@ type registry struct {
 	list    []*registered
 	scanned uint64 // monotonic ns
 	at      uint64 // position of the producer at the last scan
+	mtime   time.Time
+}
+
+// changed reports whether cursors may have come or gone since the last scan. The
+// clock behind a folder's time is coarse: a change may be missed.
+func (g *registry) changed(dir string) bool {
+	if dir == "" {
+		return false
+	}
+	fi, err := os.Stat(dir)
+	return err == nil && !fi.ModTime().Equal(g.mtime)
 }
 
 // scan looks for cursor files that came, went or were replaced.
@@ -40,6 +51,9 @@ func (g *registry) scan(dir string, worker int, ringID, now uint64) {
 	g.scanned = now
 	if dir == "" {
 		return
+	}
+	if fi, err := os.Stat(dir); err == nil {
+		g.mtime = fi.ModTime() // before reading it
 	}
 	suffix := fmt.Sprintf(".w%02d.cur", worker)
 	entries, err := os.ReadDir(dir)

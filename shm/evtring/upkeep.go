@@ -55,6 +55,10 @@ func (p *Producer) takeOver() error {
 func (p *Producer) scan() {
 	p.readers.at = p.next
 	p.readers.scan(p.cfg.CursorDir, p.cfg.Worker, p.RingID(), layout.Monotonic())
+	p.guard.Maps = append(p.guard.Maps[:0], p.m)
+	for _, r := range p.readers.list {
+		p.guard.Maps = append(p.guard.Maps, r.file.Mapping)
+	}
 }
 
 // Housekeeping is to be called now and then, at least every 100 ms; it looks at
@@ -63,9 +67,10 @@ func (p *Producer) scan() {
 // true): readers attach to it and ask for snapshots.
 func (p *Producer) Housekeeping() (rebuilt bool, err error) {
 	now := layout.Monotonic()
-	if now-p.readers.scanned < uint64(checkEvery) {
+	if now < p.nextCheck {
 		return false, nil
 	}
+	p.nextCheck = now + uint64(checkEvery)
 	if p.m.Replaced() || !p.m.Whole() {
 		return true, p.rebuild()
 	}
@@ -188,7 +193,7 @@ func (p *Producer) limit() (uint64, bool) {
 func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 	// Readers may have come since: look often enough that none of them can be
 	// overtaken before it was seen.
-	if p.next-p.readers.at >= (p.mask+1)/4 {
+	if p.next-p.readers.at >= (p.mask+1)/4 || p.readers.changed(p.cfg.CursorDir) {
 		p.scan()
 	}
 	if limit, ok := p.limit(); !ok || int64(limit-end) >= 0 {
@@ -237,13 +242,9 @@ func (p *Producer) waited() {
 // Guard runs f, in which p may be used, and turns the loss of memory of the ring
 // or of a cursor into layout.ErrRingLost. Then call Housekeeping.
 func (p *Producer) Guard(f func() error) error {
-	g := layout.Guard{p.m}
-	for _, r := range p.readers.list {
-		g = append(g, r.file.Mapping)
-	}
-	err := g.Run(f)
+	err := p.guard.Run(f)
 	if err != nil {
-		p.readers.scanned = 0
+		p.nextCheck = 0
 	}
 	return err
 }

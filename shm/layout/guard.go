@@ -2,17 +2,14 @@ package layout
 
 import "runtime/debug"
 
-// Guard runs f and turns a fault inside m into ErrRingLost. Call it once per
-// batch, not per record. Nothing may be locked or half-changed while inside.
-func (m *Mapping) Guard(f func() error) error { return guard([]*Mapping{m}, f) }
+// Guard protects code that touches mappings against the loss of their memory.
+// Maps may change while the code runs.
+type Guard struct{ Maps []*Mapping }
 
-// A Guard protects code that touches several mappings at once.
-type Guard []*Mapping
-
-// Run runs f and turns a fault inside one of the mappings into ErrRingLost.
-func (g Guard) Run(f func() error) error { return guard(g, f) }
-
-func guard(ms []*Mapping, f func() error) (err error) {
+// Run runs f and turns a fault inside one of the mappings into ErrRingLost. Call
+// it once per batch, not per record. Nothing may be locked or half-changed while
+// inside.
+func (g *Guard) Run(f func() error) (err error) {
 	// Per goroutine. Without it a fault ends the process and cannot be recovered.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -21,7 +18,7 @@ func guard(ms []*Mapping, f func() error) (err error) {
 			return
 		}
 		fault, ok := r.(interface{ Addr() uintptr })
-		if !ok || !inside(ms, fault.Addr()) {
+		if !ok || !g.covers(fault.Addr()) {
 			panic(r) // a bug, not a lost mapping
 		}
 		err = ErrRingLost
@@ -29,11 +26,17 @@ func guard(ms []*Mapping, f func() error) (err error) {
 	return f()
 }
 
-func inside(ms []*Mapping, addr uintptr) bool {
-	for _, m := range ms {
+func (g *Guard) covers(addr uintptr) bool {
+	for _, m := range g.Maps {
 		if m != nil && m.contains(addr) {
 			return true
 		}
 	}
 	return false
+}
+
+// Guard runs f and turns a fault inside m into ErrRingLost.
+func (m *Mapping) Guard(f func() error) error {
+	g := Guard{Maps: []*Mapping{m}}
+	return g.Run(f)
 }

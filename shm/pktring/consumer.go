@@ -28,11 +28,12 @@ type Consumer struct {
 	poison    uint64
 	hasPoison bool
 
-	m    *layout.Mapping
-	cur  *cursor.File
-	opts Options
-	own  layout.Owner // of our cursor file
-	peer layout.Owner // the producer's line
+	m     *layout.Mapping
+	cur   *cursor.File
+	guard layout.Guard
+	opts  Options
+	own   layout.Owner // of our cursor file
+	peer  layout.Owner // the producer's line
 
 	nextCheck uint64
 	closed    bool
@@ -69,6 +70,7 @@ func OpenConsumer(ringPath, cursorPath string, opts Options) (*Consumer, error) 
 		_ = m.Close()
 		return nil, fmt.Errorf("open packet cursor: %w", err)
 	}
+	c.guard.Maps = append(c.guard.Maps, cur.Mapping)
 	if err := c.Guard(func() error { c.start(cur, fresh); return nil }); err != nil {
 		_, _ = cur.Close(), m.Close()
 		return nil, fmt.Errorf("open packet ring %s: %w", ringPath, err)
@@ -89,7 +91,7 @@ func newConsumer(m *layout.Mapping, opts Options) (*Consumer, error) {
 			Want: uint64(want[0])<<16 | uint64(want[1]), Got: uint64(r.Producer)<<16 | uint64(r.Consumer),
 		}
 	}
-	c := &Consumer{m: m, opts: opts, peer: m.Owner(), mask: g.n - 1, payMask: g.p - 1, maxRecord: g.maxRecord}
+	c := &Consumer{guard: layout.Guard{Maps: []*layout.Mapping{m}}, m: m, opts: opts, peer: m.Owner(), mask: g.n - 1, payMask: g.p - 1, maxRecord: g.maxRecord}
 	c.desc, c.pay = g.areas(m.Bytes())
 	c.hot, c.freed, c.want = m.U64(layout.OffHot), m.U64(offFreed), m.U64(layout.OffWant)
 	return c, nil
@@ -117,6 +119,7 @@ func (c *Consumer) start(cur *cursor.File, fresh bool) {
 
 func (c *Consumer) useCursor(cur *cursor.File) {
 	c.cur, c.own = cur, cur.Owner()
+	c.guard.Maps = append(c.guard.Maps[:0], c.m, cur.Mapping)
 	c.position, c.waiting = cur.Position, cur.Waiting
 	b := cur.Bytes()
 	c.inflight = b[cursor.OffInflight : cursor.OffInflight+8 : cursor.OffInflight+8]

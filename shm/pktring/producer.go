@@ -31,6 +31,7 @@ type Producer struct {
 	lostPackets, lostBytes uint64 // not yet reported in the ring
 
 	m            *layout.Mapping
+	guard        layout.Guard
 	cfg          Config
 	spec         layout.Spec
 	owner        layout.Owner
@@ -74,6 +75,7 @@ func OpenProducer(cfg Config) (*Producer, error) {
 // use points p at a ring without records.
 func (p *Producer) use(m *layout.Mapping, g geometry) {
 	p.m, p.owner = m, m.Owner()
+	p.guardMaps()
 	p.desc, p.pay = g.areas(m.Bytes())
 	p.mask, p.payMask, p.maxRecord = g.n-1, g.p-1, g.maxRecord
 	p.tail, p.freed, p.want = m.U64(layout.OffHot), m.U64(offFreed), m.U64(layout.OffWant)

@@ -79,12 +79,21 @@ func (p *Producer) attachCursor() {
 	}
 	p.dropCursor()
 	p.cur = c
+	p.guardMaps()
 }
 
 func (p *Producer) dropCursor() {
 	if p.cur != nil {
 		_ = p.cur.Close()
 		p.cur = nil
+		p.guardMaps()
+	}
+}
+
+func (p *Producer) guardMaps() {
+	p.guard.Maps = append(p.guard.Maps[:0], p.m)
+	if p.cur != nil {
+		p.guard.Maps = append(p.guard.Maps, p.cur.Mapping)
 	}
 }
 
@@ -185,11 +194,7 @@ func (p *Producer) roomForAny() bool {
 // Guard runs f, in which p may be used, and turns the loss of the ring's memory
 // into layout.ErrRingLost. Then call Housekeeping.
 func (p *Producer) Guard(f func() error) error {
-	g := layout.Guard{p.m}
-	if p.cur != nil {
-		g = layout.Guard{p.m, p.cur.Mapping}
-	}
-	err := g.Run(f)
+	err := p.guard.Run(f)
 	if err != nil {
 		p.nextCheck = 0
 	}

@@ -146,17 +146,12 @@ func (c *Consumer) Housekeeping() error {
 	c.stats = stats
 	c.position.Store(c.head)
 	c.own.Claim()
-	return old.Close()
+	return old.Close() // nothing points into it any more
 }
 
 // Guard runs f, in which c may be used, and turns the loss of the ring's memory
 // into layout.ErrRingLost. Then Close and open again, with back-off.
-func (c *Consumer) Guard(f func() error) error {
-	if c.cur == nil {
-		return c.m.Guard(f)
-	}
-	return layout.Guard{c.m, c.cur.Mapping}.Run(f)
-}
+func (c *Consumer) Guard(f func() error) error { return c.guard.Run(f) }
 
 // Close says that we left in good order and lets go of both files, which stay.
 // What was not released will be read again by the next consumer. Idempotent.
