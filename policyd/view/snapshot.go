@@ -50,6 +50,7 @@ func (v *View[S]) Closed(w int) (gone []*Flow[S]) {
 		f.orphan = false
 	}
 	clear(k.orphans)
+	k.orphaned = 0
 	gone, _ = v.End(w)
 	return gone
 }
@@ -75,6 +76,7 @@ func (v *View[S]) Attached(w int, slab uint64, deadline time.Time) (stale bool) 
 	for _, f := range k.flows {
 		if !f.orphan {
 			f.orphan, f.deadline = true, deadline
+			k.orphaned++
 			k.orphans[key(f.Flow)] = f
 		}
 	}
@@ -100,8 +102,11 @@ func (v *View[S]) Relearnt(w int, f event.Flow) *Flow[S] {
 func (v *View[S]) Expire(now time.Time) (gone []*Flow[S]) {
 	for i := range v.workers {
 		k := &v.workers[i]
-		for _, f := range k.orphans {
-			if now.After(f.deadline) {
+		if k.orphaned == 0 {
+			continue
+		}
+		for _, f := range k.flows {
+			if f.orphan && now.After(f.deadline) {
 				k.remove(f)
 				gone = append(gone, f)
 			}

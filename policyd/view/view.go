@@ -57,7 +57,8 @@ type View[S any] struct {
 
 type worker[S any] struct {
 	flows      map[uint64]*Flow[S]
-	orphans    map[flowkey.Key]*Flow[S]
+	orphans    map[flowkey.Key]*Flow[S] // the newest of each key
+	orphaned   int                      // how many of flows are orphans
 	generation uint64
 	snapshot   bool // between begin and end
 	stale      bool
@@ -117,8 +118,12 @@ func (k *worker[S]) end(old *Flow[S], ts uint64, f event.Flow) (*Flow[S], Change
 
 func (k *worker[S]) remove(f *Flow[S]) {
 	delete(k.flows, f.ID())
-	if f.orphan {
-		delete(k.orphans, key(f.Flow))
+	if !f.orphan {
+		return
+	}
+	k.orphaned--
+	if at := key(f.Flow); k.orphans[at] == f {
+		delete(k.orphans, at)
 	}
 }
 

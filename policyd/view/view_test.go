@@ -199,6 +199,21 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// Two flows may have had one 7-tuple, one after the other.
+func TestOrphansOfOneKey(t *testing.T) {
+	v := New[int](1, 100)
+	v.Attached(0, 77, time.Time{})
+	merge(t, v, 0, event.FlowClass, report(1, 1, 1001))
+	merge(t, v, 0, event.FlowClass, report(2, 1, 1001))
+	v.Attached(0, 78, time.Unix(1000, 0))
+	if v.Relearnt(0, report(100, 2, 1001)) == nil {
+		t.Error("Relearnt found no orphan")
+	}
+	if gone := v.Expire(time.Unix(2000, 0)); len(gone) != 1 || v.Len(0) != 0 {
+		t.Errorf("Expire = %v with %d left, want one and none", ids(gone), v.Len(0))
+	}
+}
+
 func TestClosed(t *testing.T) {
 	v := New[int](2, 100)
 	merge(t, v, 0, event.FlowNew, report(1, 1, 1))
