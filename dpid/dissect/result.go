@@ -63,7 +63,14 @@ func (r *Result) Evidence() (rule string, confidence uint8) { return r.rule, r.c
 // SetHost keeps the name of the server (SNI, Host, certificate, query name) in
 // lower case, without a port or a trailing dot. A name of more than 255 bytes or
 // with bytes that no host name has (controls, space) is ignored. The first wins.
-func (r *Result) SetHost(name []byte) {
+func (r *Result) SetHost(name []byte) { r.setHost(name, ' '+1) }
+
+// SetName is SetHost for names that people give: services of multicast DNS, hosts of
+// NetBIOS. They may hold spaces.
+func (r *Result) SetName(name []byte) { r.setHost(name, ' ') }
+
+// setHost keeps a name whose bytes are all at least least.
+func (r *Result) setHost(name []byte, least byte) {
 	if r.hostLen != 0 {
 		return
 	}
@@ -74,7 +81,7 @@ func (r *Result) SetHost(name []byte) {
 		return
 	}
 	for i, c := range name {
-		if c <= ' ' || c == 0x7f {
+		if c < least || c == 0x7f {
 			return
 		}
 		if c >= 'A' && c <= 'Z' {
