@@ -103,3 +103,12 @@ var emptyDescription [event.DescriptionSize]byte
 
 // Described reports whether the flow has a description.
 func (r *Record) Described() bool { return r.chunk() != 0 }
+
+// ProtocolID returns the protocol of the flow's description, 0 without one.
+func (t *Table) ProtocolID(r *Record) uint16 {
+	c := r.chunk()
+	if c == 0 || c > t.chunks {
+		return 0
+	}
+	return binary.LittleEndian.Uint16(t.chunkAt(c - 1)[4+12:])
+}

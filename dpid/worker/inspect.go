@@ -1,0 +1,221 @@
+package worker
+
+import (
+	"weir/dpid/dissect"
+	"weir/dpid/flow"
+	"weir/proto/event"
+	"weir/proto/flowkey"
+	"weir/proto/pkt"
+)
+
+const (
+	client = 0
+	server = 1
+)
+
+// inspectPacket shows a packet of a flow that is not final to the dissectors.
+func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer bool) {
+	if len(v.payload) == 0 {
+		return
+	}
+	if r.Has(flow.Follow) && r.IPProto() != protoTCP {
+		w.follow(slot, r, v, fromServer, nil)
+		return
+	}
+	x := w.inspect.get(slot)
+	if x == nil {
+		if r.Has(flow.Follow) { // its streams were lost with an earlier process
+			r.Clear(flow.Follow)
+			r.Set(flow.Final)
+			return
+		}
+		x = w.beginSession(slot, r)
+	}
+	x.learnMACs(v, fromServer)
+	dir := client
+	if fromServer {
+		dir = server
+	}
+	x.count[dir]++
+	w.count(cInspected)
+	keep, fresh := w.fill(x, r, v, dir)
+	if !fresh {
+		return
+	}
+	if r.Has(flow.Follow) {
+		w.follow(slot, r, v, fromServer, x)
+		return
+	}
+	w.verdict(slot, r, x, w.show(x), keep, v, dir)
+}
+
+// beginSession gives the flow private state, cutting the oldest inspection short
+// when all are in use.
+func (w *Worker) beginSession(slot uint32, r *flow.Record) *session {
+	if len(w.inspect.free) == 0 {
+		if old := w.inspect.oldest(); old != nil {
+			w.count(cNoContext)
+			w.finish(old.slot, w.table.Touch(old.slot), old)
+		}
+	}
+	x := w.inspect.begin(slot, r)
+	if r.Has(flow.Inspecting) && r.Has(flow.Reinspected) {
+		w.count(cReinspected)
+	}
+	r.Set(flow.Inspecting)
+	r.Key(&w.key)
+	cport, sport := w.key.PortA, w.key.PortB
+	if r.Has(flow.ClientIsB) {
+		cport, sport = sport, cport
+	}
+	x.trial.Init(transportOf(r.IPProto()), r.IPProto(), cport, sport)
+	if r.IPProto() != protoTCP && dissect.ScratchSize() > 0 {
+		x.scratch = w.inspect.block()
+	}
+	return x
+}
+
+// handshake begins the session at a SYN-ACK: it tells where both streams begin.
+func (w *Worker) handshake(slot uint32, r *flow.Record, d pkt.Descriptor) {
+	if w.inspect.get(slot) != nil || len(w.inspect.free) == 0 {
+		return
+	}
+	x := w.beginSession(slot, r)
+	x.stream[server].Start(d.Seq() + 1)
+	x.stream[client].Start(d.Ack())
+}
+
+// fill puts the packet into w.in. keep says that the stream's bytes are still those
+// of the packet and must be copied if the inspection goes on; fresh that there is
+// something new to look at.
+func (w *Worker) fill(x *session, r *flow.Record, v *view, dir int) (keep, fresh bool) {
+	in := &w.in
+	r.Key(&w.key)
+	in.IPProto, in.FromServer = w.key.Proto, dir == server
+	in.ClientAddr, in.ServerAddr, in.ClientPort, in.ServerPort = w.key.A, w.key.B, w.key.PortA, w.key.PortB
+	if r.Has(flow.ClientIsB) {
+		in.ClientAddr, in.ServerAddr, in.ClientPort, in.ServerPort = w.key.B, w.key.A, w.key.PortB, w.key.PortA
+	}
+	in.ClientCount, in.ServerCount = x.count[client], x.count[server]
+	in.ClientEnd, in.ServerEnd = x.ended[client], x.ended[server]
+	in.Midstream = r.Has(flow.Midstream)
+	in.Scratch = x.scratch
+	in.Packet = v.payload
+	if w.key.Proto != protoTCP {
+		in.Client, in.Server = x.first[client], x.first[server]
+		if x.count[dir] == 1 {
+			*side(in, dir) = v.payload
+		}
+		return x.count[dir] == 1, true
+	}
+	s := &x.stream[dir]
+	seq := v.d.Seq()
+	if v.d.TCPFlags()&tcpSYN != 0 {
+		seq++ // TCP Fast Open: the SYN takes a number
+	}
+	if s.Whole(seq, v.payload) {
+		in.Client, in.Server = x.stream[client].Bytes(), x.stream[server].Bytes()
+		*side(in, dir) = v.payload
+		return true, true
+	}
+	n := s.Add(w.inspect.pool, seq, v.payload)
+	in.Client, in.Server = x.stream[client].Bytes(), x.stream[server].Bytes()
+	b := s.Bytes()
+	in.Packet = b[len(b)-n:]
+	if s.Done() {
+		x.ended[dir] = true
+		if dir == server {
+			in.ServerEnd = true
+		} else {
+			in.ClientEnd = true
+		}
+	}
+	return false, n > 0 || s.Done()
+}
+
+func side(in *dissect.Input, dir int) *[]byte {
+	if dir == server {
+		return &in.Server
+	}
+	return &in.Client
+}
+
+// show calls the dissectors. One that panics is a bug, but of one flow: the flow
+// is given up, the worker goes on.
+func (w *Worker) show(x *session) (v dissect.Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.panicked(p)
+			v = dissect.No
+		}
+	}()
+	return x.trial.Inspect(&w.in, &w.out)
+}
+
+// verdict draws the conclusions of what the dissectors said.
+func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissect.Verdict, keep bool, v *view, dir int) {
+	packets := int(x.count[client]) + int(x.count[server])
+	spent := packets >= w.set.MaxPackets || x.ended[client] && x.ended[server]
+	switch {
+	case verdict == dissect.Yes || verdict == dissect.YesMore && spent:
+		w.classify(slot, r, x, true)
+		return
+	case verdict == dissect.YesMore:
+		w.classify(slot, r, x, false)
+	case verdict == dissect.No || spent:
+		w.finish(slot, r, x)
+		return
+	}
+	if keep {
+		if r.IPProto() == protoTCP {
+			x.stream[dir].Add(w.inspect.pool, v.d.Seq(), v.payload)
+		} else {
+			w.inspect.keepFirst(x, dir, v.payload)
+		}
+	}
+}
+
+// follow shows a later packet to the protocol of a classified flow.
+func (w *Worker) follow(slot uint32, r *flow.Record, v *view, fromServer bool, x *session) {
+	spec, ok := w.protocolOf(r)
+	if !ok || spec.Follow == nil {
+		r.Clear(flow.Follow)
+		r.Set(flow.Final)
+		w.inspect.end(slot)
+		return
+	}
+	if x == nil {
+		w.key = flowkey.Key{}
+		empty := session{}
+		w.fill(&empty, r, v, server)
+		w.in.Client, w.in.Server, w.in.FromServer = nil, nil, fromServer
+	}
+	w.out.Reset()
+	verdict := w.showFollow(spec)
+	w.hints(r, spec)
+	if w.merge(r, spec) && !r.Has(flow.Pending) {
+		w.emit(event.FlowUpdate, r, 0)
+	}
+	if verdict != dissect.More || x != nil && x.ended[client] && x.ended[server] {
+		r.Clear(flow.Follow)
+		r.Set(flow.Final)
+		w.inspect.end(slot)
+	}
+}
+
+func (w *Worker) showFollow(spec *dissect.Spec) (v dissect.Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.panicked(p)
+			v = dissect.No
+		}
+	}()
+	return spec.Follow(&w.in, &w.out)
+}
+
+// panicked counts a dissector's bug and says where, once in a while (the handler
+// limits repeats).
+func (w *Worker) panicked(p any) {
+	w.count(cPanics)
+	w.part.Log.Error("BUG: dissector panicked; the flow goes on unclassified", "panic", p)
+}

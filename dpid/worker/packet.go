@@ -1,0 +1,177 @@
+package worker
+
+import (
+	"encoding/binary"
+
+	"weir/dpid/flow"
+	"weir/proto/event"
+	"weir/proto/flowkey"
+	"weir/proto/pkt"
+)
+
+// TCP flag bits, RFC 9293 section 3.1.
+const (
+	tcpFIN = 0x01
+	tcpSYN = 0x02
+	tcpRST = 0x04
+	tcpACK = 0x10
+)
+
+// view is a packet with its payload taken apart, as far as dpid needs it.
+type view struct {
+	d       pkt.Descriptor
+	p       pkt.Prefix
+	frame   []byte
+	payload []byte // transport payload; for protocols straight over IP, their header too
+	full    bool   // prefix and frame are there
+}
+
+// packet counts one packet into its flow and shows it to the dissectors while the
+// flow is inspected.
+func (w *Worker) packet(d pkt.Descriptor, payload []byte) {
+	v := view{d: d}
+	if payload != nil && !v.parse(payload) {
+		w.count(cUnparsed)
+		return
+	}
+	slot, r, ok := w.find(&v)
+	if !ok {
+		if !v.full {
+			w.count(cOrphans)
+			return
+		}
+		if slot, r, ok = w.create(&v); !ok {
+			w.count(cUnparsed)
+			return
+		}
+	}
+	w.count(cPackets)
+	w.add(cBytes, uint64(d.WireLen()))
+	reverse := d.Flags()&pkt.FlagReverse != 0
+	r.Count(reverse, d.WireLen(), d.TS())
+	fromServer := reverse != r.Has(flow.ClientIsB)
+	if fromServer && !r.Has(flow.Replied) {
+		r.Set(flow.Replied)
+	}
+	if d.IPProto() == protoTCP {
+		w.tcp(slot, r, d, reverse)
+	}
+	if !r.Has(flow.Final) && v.full {
+		w.inspectPacket(slot, r, &v, fromServer)
+	}
+	if w.rearm {
+		w.rearm = false
+		w.table.Rearm(slot, r)
+	}
+	if !r.Has(flow.Announced) && r.State() == flow.Alive && !r.Has(flow.Pending) {
+		w.emit(event.FlowNew, r, 0)
+	}
+}
+
+// parse checks the offsets that came with a frame.
+func (v *view) parse(payload []byte) bool {
+	if len(payload) < pkt.PrefixSize {
+		return false
+	}
+	v.p, v.frame = pkt.Prefix(payload[:pkt.PrefixSize]), payload[pkt.PrefixSize:]
+	l3, l4, data := v.p.L3(), v.p.L4(), v.p.Data()
+	if l3 > l4 || l4 > data || l3+20 > len(v.frame) || v.d.Flags()&pkt.FlagIPv6 != 0 && l3+40 > len(v.frame) {
+		return false
+	}
+	from, end := data, data+int(v.d.L4Len())
+	switch v.d.IPProto() {
+	case protoTCP, protoUDP:
+	default:
+		from = l4
+	}
+	if end = min(end, len(v.frame)); from < end {
+		v.payload = v.frame[from:end:end]
+	}
+	v.full = true
+	return true
+}
+
+// find looks the packet's flow up and ends it when its time is over: then the
+// packet begins a new one.
+func (w *Worker) find(v *view) (uint32, *flow.Record, bool) {
+	slot, ok := w.table.Find(v.d.HashLo(), v.d.HashHi())
+	if !ok {
+		return 0, nil, false
+	}
+	r := w.table.Record(slot)
+	if !r.Has(flow.Final) && v.full {
+		if w.makeKey(v); !r.SameKey(&w.key) {
+			return 0, nil, false
+		}
+	}
+	now := max(w.now, v.d.TS())
+	switch {
+	case w.deadline(r) <= now:
+		w.end(slot, r, event.EndIdle)
+		return 0, nil, false
+	case w.active != 0 && r.First()+w.active <= now:
+		w.end(slot, r, event.EndActive)
+		return 0, nil, false
+	case r.State() == flow.Closing && v.d.TCPFlags()&(tcpSYN|tcpACK) == tcpSYN:
+		w.end(slot, r, event.EndFIN) // the ports are used again
+		return 0, nil, false
+	}
+	return slot, w.table.Touch(slot), true
+}
+
+// makeKey makes the flow key of a packet whose frame is there.
+func (w *Worker) makeKey(v *view) (reverse bool) {
+	k := &w.key
+	var src, dst [16]byte
+	ip := v.frame[v.p.L3():]
+	if v.d.Flags()&pkt.FlagIPv6 != 0 {
+		src, dst = [16]byte(ip[8:24]), [16]byte(ip[24:40])
+		k.Version = 6
+	} else {
+		src, dst = flowkey.V4([4]byte(ip[12:16])), flowkey.V4([4]byte(ip[16:20]))
+		k.Version = 4
+	}
+	k.Proto = v.d.IPProto()
+	k.VLAN = 0
+	if v.d.Flags()&pkt.FlagVLAN != 0 {
+		k.VLAN = v.p.VLAN() & 0xfff
+	}
+	k.SetInterfaces(v.p.In(), v.p.Out())
+	var sport, dport uint16
+	if l4 := v.frame[v.p.L4():]; hasPorts(k.Proto) && len(l4) >= 4 {
+		sport, dport = binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:])
+	}
+	return k.Set(&src, &dst, sport, dport)
+}
+
+// create begins the packet's flow. There is a free record: makeRoom saw to it. When
+// the probation area is full its oldest flow makes room.
+func (w *Worker) create(v *view) (uint32, *flow.Record, bool) {
+	reverse := w.makeKey(v)
+	state, flags := flow.Alive, uint16(0)
+	tcp := v.d.IPProto() == protoTCP
+	if tcp {
+		switch {
+		case v.d.TCPFlags()&(tcpSYN|tcpRST) == tcpSYN && v.d.L4Len() == 0:
+			if flags = flow.SynSeen; v.d.TCPFlags()&tcpACK == 0 {
+				state = flow.Probation
+			}
+		case v.d.TCPFlags()&tcpSYN != 0:
+			flags = flow.SynSeen
+		default:
+			flags = flow.Midstream
+		}
+	}
+	for w.table.Full(state == flow.Probation) {
+		if !w.table.Room(slack) || !w.evict() {
+			return 0, nil, false
+		}
+	}
+	if reverse == w.senderIsClient(v, reverse) {
+		flags |= flow.ClientIsB
+	}
+	slot, r := w.table.Create(&w.key, v.d.HashLo(), v.d.HashHi(), v.d.TS(), v.p.Mark(), state)
+	r.Set(flags)
+	w.count(cCreated)
+	return slot, r, true
+}

@@ -1,0 +1,135 @@
+package worker
+
+import (
+	"weir/dpid/dissect"
+	"weir/dpid/flow"
+	"weir/dpid/reasm"
+	"weir/proto/pkt"
+)
+
+// session is the private state of a flow under inspection. It is lost when the
+// worker dies; the flow's inspection then begins again.
+type session struct {
+	slot       uint32
+	used       bool
+	trial      dissect.Trial
+	stream     [2]reasm.Stream // TCP: first bytes from client and server
+	first      [2][]byte       // datagrams: the first of each direction, on loan from the pool
+	count      [2]uint16       // packets with payload
+	ended      [2]bool         // nothing will be added to this direction
+	scratch    []byte
+	clientMAC  [6]byte
+	serverMAC  [6]byte
+	classified bool // a dissector said Yes; more may come
+}
+
+// sessions hands out the private states. There is a bounded number: when all are
+// in use the one that was begun longest ago is cut short.
+type sessions struct {
+	all     []session
+	free    []uint16
+	bySlot  []uint16 // session+1 of a flow slot
+	hand    int
+	pool    *reasm.Pool
+	scratch [][]byte // clean blocks
+}
+
+const maxSessions = 1<<16 - 2
+
+func (s *sessions) init(n, flows int) {
+	n = min(n, maxSessions)
+	s.all = make([]session, n)
+	s.bySlot = make([]uint16, flows)
+	s.pool = reasm.NewPool(2 * n)
+	for i := n; i > 0; i-- {
+		s.free = append(s.free, uint16(i-1))
+	}
+}
+
+func (s *sessions) get(slot uint32) *session {
+	if i := s.bySlot[slot]; i != 0 {
+		return &s.all[i-1]
+	}
+	return nil
+}
+
+// begin gives a flow a session. The caller has made sure that one is free.
+func (s *sessions) begin(slot uint32, r *flow.Record) *session {
+	i := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.bySlot[slot] = i + 1
+	x := &s.all[i]
+	x.slot, x.used = slot, true
+	x.count, x.ended, x.classified = [2]uint16{}, [2]bool{}, false
+	x.clientMAC, x.serverMAC = [6]byte{}, [6]byte{}
+	return x
+}
+
+// oldest returns the session that was begun longest ago, roughly: the hand goes
+// round the array, and sessions are handed out from it in order.
+func (s *sessions) oldest() *session {
+	for range s.all {
+		s.hand++
+		if s.hand >= len(s.all) {
+			s.hand = 0
+		}
+		if s.all[s.hand].used {
+			return &s.all[s.hand]
+		}
+	}
+	return nil
+}
+
+// end takes a flow's session away, if it has one.
+func (s *sessions) end(slot uint32) {
+	i := s.bySlot[slot]
+	if i == 0 {
+		return
+	}
+	s.bySlot[slot] = 0
+	x := &s.all[i-1]
+	for d := range x.stream {
+		x.stream[d].Reset(s.pool)
+		s.pool.Put(x.first[d])
+		x.first[d] = nil
+	}
+	if x.scratch != nil {
+		x.trial.Clean(x.scratch)
+		s.scratch = append(s.scratch, x.scratch)
+		x.scratch = nil
+	}
+	x.used = false
+	s.free = append(s.free, i-1)
+}
+
+// block returns a clean scratch block.
+func (s *sessions) block() []byte {
+	if n := len(s.scratch); n > 0 {
+		b := s.scratch[n-1]
+		s.scratch = s.scratch[:n-1]
+		return b
+	}
+	return make([]byte, dissect.ScratchSize())
+}
+
+// keepFirst copies the first datagram of a direction, cut to what the pool lends.
+func (s *sessions) keepFirst(x *session, dir int, payload []byte) {
+	if x.first[dir] != nil {
+		return
+	}
+	if b := s.pool.Get(len(payload)); b != nil {
+		x.first[dir] = b[:copy(b, payload)]
+	}
+}
+
+// learnMACs keeps the Ethernet addresses of the two ends.
+func (x *session) learnMACs(v *view, fromServer bool) {
+	if v.d.Flags()&pkt.FlagEthernet == 0 || len(v.frame) < 12 {
+		return
+	}
+	dst, src := [6]byte(v.frame[0:6]), [6]byte(v.frame[6:12])
+	if fromServer {
+		dst, src = src, dst
+	}
+	x.clientMAC, x.serverMAC = src, dst
+}

@@ -1,0 +1,127 @@
+package worker
+
+import (
+	"weir/dpid/flow"
+	"weir/proto/event"
+)
+
+// tell publishes what was found out about a flow, unless it waits for hints: its
+// classification once, then what changed.
+func (w *Worker) tell(r *flow.Record) {
+	switch {
+	case r.Has(flow.Pending):
+	case !r.Has(flow.Classified):
+		r.Set(flow.Classified)
+		r.Clear(flow.Dirty)
+		w.emit(event.FlowClass, r, 0)
+	case r.Has(flow.Dirty):
+		r.Clear(flow.Dirty)
+		w.emit(event.FlowUpdate, r, 0)
+	}
+}
+
+// emit writes an event of a flow into the ring; it is seen when the transaction is
+// published. reason is the end reason. Precondition: r was touched.
+func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
+	var flags uint8
+	if t == event.FlowUpdate || t == event.FlowStats {
+		if flags = 1; w.events.ShedLow() {
+			w.events.Shed(1)
+			w.count(cShed)
+			return
+		}
+	}
+	if t == event.SnapFlow {
+		flags = 2
+	}
+	r.Set(flow.Announced)
+	rev := r.Rev()
+	if t != event.SnapFlow {
+		rev = r.NextRev()
+	}
+	w.text.old = w.table.Description(w.text.old[:0], r)
+	desc := w.text.old
+	b := w.events.Reserve(uint16(t), event.Version, flags, r.Last(), event.DescriptionAt+len(desc))
+	if b == nil {
+		panic("BUG: worker: an event is larger than a ring record")
+	}
+	w.encode(b, r, rev)
+	b = b[event.DescriptionAt:]
+	copy(b, desc)
+	b[21] = reason // end reason, byte 133 of the payload
+	w.emitted++
+}
+
+// encode lays out the part of an event that is not the description.
+func (w *Worker) encode(b []byte, r *flow.Record, rev uint32) {
+	r.Key(&w.key)
+	k := &w.key
+	c := event.Counters{
+		ID: r.ID(), Rev: rev, Worker: uint16(w.set.Worker), Flags: eventFlags(r),
+		First: r.First(), Last: r.Last(), Client: k.A, Server: k.B, ClientPort: k.PortA, ServerPort: k.PortB,
+		IPProto: k.Proto, IPVersion: k.Version, VLAN: k.VLAN, In: k.IfA, Out: k.IfB, Mark: r.Mark(),
+		ClientPackets: r.PacketsA(), ServerPackets: r.PacketsB(), ClientBytes: r.BytesA(), ServerBytes: r.BytesB(),
+	}
+	if r.Has(flow.ClientIsB) {
+		c.Client, c.Server, c.ClientPort, c.ServerPort = k.B, k.A, k.PortB, k.PortA
+		c.ClientPackets, c.ServerPackets = c.ServerPackets, c.ClientPackets
+		c.ClientBytes, c.ServerBytes = c.ServerBytes, c.ClientBytes
+	}
+	c.Encode(b)
+}
+
+func eventFlags(r *flow.Record) (f uint16) {
+	switch {
+	case r.Has(flow.Final):
+		f = event.FlagFinal
+	case r.Has(flow.Classified):
+		f = event.FlagMore
+	}
+	if r.Has(flow.Midstream) {
+		f |= event.FlagMidstream
+	}
+	if r.Has(flow.Reinspected) {
+		f |= event.FlagReinspected
+	}
+	return f
+}
+
+// end ends a flow. What it was, as far as its bytes told, is concluded first; a
+// flow that waits for hints stays until they are certain.
+func (w *Worker) end(slot uint32, r *flow.Record, reason event.EndReason) {
+	w.table.Touch(slot)
+	if r.State() == flow.Closing {
+		reason = event.EndReason(r.Reason())
+	}
+	if x := w.inspect.get(slot); x != nil {
+		w.finish(slot, r, x)
+	} else if !r.Described() && !r.Has(flow.Pending) {
+		w.fresh(r, nil)
+		w.guess(r)
+		r.Set(flow.Final)
+		w.hinted(slot, r, true)
+	}
+	if r.Has(flow.Pending) {
+		w.table.Detach(slot, r)
+		r.SetReason(uint8(reason))
+		return
+	}
+	w.publishEnd(slot, r, reason)
+}
+
+// endNow ends a flow without waiting for anything: its record is needed.
+func (w *Worker) endNow(slot uint32, r *flow.Record, reason event.EndReason) {
+	if r.State() == flow.Closing {
+		reason = event.EndReason(r.Reason())
+	}
+	r.Clear(flow.Pending)
+	w.inspect.end(slot)
+	w.publishEnd(slot, r, reason)
+}
+
+func (w *Worker) publishEnd(slot uint32, r *flow.Record, reason event.EndReason) {
+	w.table.Detach(slot, r)
+	w.emit(event.FlowEnd, r, uint8(reason))
+	w.count(cEnded)
+	w.table.Release(slot)
+}
