@@ -19,6 +19,7 @@ import (
 //	# source and licence, or "constructed from RFC ..."
 //	over udp 50000 443          transport, client port, server port (optional)
 //	over ip 1                   straight over IP: the protocol number
+//	midstream                   the start of the flow was not seen
 //	C 16 03 01 ...              hexadecimal, client to server; spaces are free
 //	S 16 03 03 ...              server to client
 //	C "GET / HTTP/1.1\r\n"      or a quoted Go string; hex and strings may follow each other
@@ -30,7 +31,7 @@ import (
 // yes-*.txt is of the protocol that its folder names; no-*.txt looks like it and is not.
 type sample struct {
 	proto, file  string
-	yes          bool
+	yes, mid     bool
 	over         Transport
 	ipProto      uint8
 	cport, sport uint16
@@ -100,6 +101,9 @@ func (s *sample) line(l string) error {
 	}
 	word, rest, _ := strings.Cut(l, " ")
 	switch word {
+	case "midstream":
+		s.mid = true
+		return nil
 	case "over":
 		return s.transport(strings.Fields(rest))
 	case "=":
@@ -173,7 +177,7 @@ func sampleBytes(l string) ([]byte, error) {
 // verdict, the protocol and how many packets it took to the first Yes.
 // Findings of Follow are added to those of Detect.
 func (s *sample) play(trial *Trial, in *Input, out, more *Result, visit func()) (v Verdict, at int) {
-	*in = Input{ClientPort: s.cport, ServerPort: s.sport, IPProto: s.ipProto, Scratch: in.Scratch,
+	*in = Input{ClientPort: s.cport, ServerPort: s.sport, IPProto: s.ipProto, Midstream: s.mid, Scratch: in.Scratch,
 		Client: in.Client[:0], Server: in.Server[:0]}
 	clear(in.Scratch)
 	v = More
