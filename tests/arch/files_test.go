@@ -148,7 +148,8 @@ func TestDissectors(t *testing.T) {
 			continue
 		}
 		n++
-		name := strings.TrimSuffix(s.name(), ".go")
+		// go build reads _os and _arch in file names; protocols have hyphens.
+		name := strings.ReplaceAll(strings.TrimSuffix(s.name(), ".go"), "_", "-")
 		dir := filepath.Join(root, folder, "testdata", name)
 		for _, prefix := range []string{"yes-", "no-"} {
 			if samples, _ := filepath.Glob(filepath.Join(dir, prefix+"*")); len(samples) == 0 {
