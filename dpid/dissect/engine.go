@@ -16,11 +16,12 @@ type Trial struct {
 
 // tables are derived from the registry once, at the first Init.
 type tables struct {
-	over      [8][maxSpecs / 64]uint64   // candidates by transport
-	ipProto   [256][maxSpecs / 64]uint64 // candidates straight over IP
-	portLists [][]uint8                  // specs that claim a port; list 0 is empty
-	port      [2][65536]uint8            // port -> list, for TCP and UDP
-	scratch   int                        // bytes of the scratch block of a flow
+	over        [8][maxSpecs / 64]uint64   // candidates by transport
+	ipProto     [256][maxSpecs / 64]uint64 // candidates straight over IP
+	portLists   [][]uint8                  // specs that claim a port; list 0 is empty
+	port        [2][65536]uint8            // port -> list, for TCP and UDP
+	scratch     int                        // bytes of the scratch block of a flow
+	scratchOver Transport                  // transports that have a protocol with scratch
 }
 
 var derived *tables
@@ -32,6 +33,9 @@ func Prepare() {
 	for i, s := range registry {
 		s.scratch = t.scratch
 		t.scratch += (s.Scratch + 7) &^ 7
+		if s.Scratch > 0 {
+			t.scratchOver |= s.Over
+		}
 		for tr := TCP; tr <= UDP; tr <<= 1 {
 			if s.Over&tr == 0 {
 				continue
@@ -63,6 +67,9 @@ func (t *tables) addPort(tr int, port uint16, spec uint8) {
 
 // ScratchSize returns the size in bytes of the block that Input.Scratch must be.
 func ScratchSize() int { return derived.scratch }
+
+// WantsScratch reports whether a flow over tr needs a scratch block at all.
+func WantsScratch(tr Transport) bool { return derived.scratchOver&tr != 0 }
 
 // LikelyPort reports whether a protocol over tr names port as its own, and which.
 func LikelyPort(tr Transport, port uint16) (*Spec, bool) {

@@ -69,7 +69,7 @@ func (w *Worker) beginSession(slot uint32, r *flow.Record) *session {
 		cport, sport = sport, cport
 	}
 	x.trial.Init(transportOf(r.IPProto()), r.IPProto(), cport, sport)
-	if r.IPProto() != protoTCP && dissect.ScratchSize() > 0 {
+	if dissect.WantsScratch(transportOf(r.IPProto())) {
 		x.scratch = w.inspect.block()
 	}
 	return x
