@@ -94,7 +94,7 @@ func (w *Worker) finish(slot uint32, r *flow.Record, x *session) {
 func (w *Worker) fresh(r *flow.Record, x *session) {
 	w.desc = event.Description{}
 	if x != nil {
-		w.desc.ClientMAC, w.desc.ServerMAC = x.clientMAC, x.serverMAC
+		w.desc.ClientMAC, w.desc.ServerMAC, w.desc.Link = x.clientMAC, x.serverMAC, x.link
 	}
 	w.text.evidence = w.text.evidence[:0]
 	w.text.host = w.text.host[:0]

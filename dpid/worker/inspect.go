@@ -31,7 +31,7 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 		}
 		x = w.beginSession(slot, r)
 	}
-	x.learnMACs(v, fromServer)
+	x.learnLink(v, fromServer)
 	dir := client
 	if fromServer {
 		dir = server

@@ -122,8 +122,9 @@ func (s *sessions) keepFirst(x *session, dir int, payload []byte) {
 	}
 }
 
-// learnMACs keeps the Ethernet addresses of the two ends.
-func (x *session) learnMACs(v *view, fromServer bool) {
+// learnLink keeps what is below the network layer: tunnel kind, Ethernet addresses.
+func (x *session) learnLink(v *view, fromServer bool) {
+	x.link = v.d.Link()
 	if v.d.Flags()&pkt.FlagEthernet == 0 || len(v.frame) < 12 {
 		return
 	}
