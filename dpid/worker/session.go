@@ -20,7 +20,8 @@ type session struct {
 	scratch    []byte
 	clientMAC  [6]byte
 	serverMAC  [6]byte
-	classified bool // a dissector said Yes; more may come
+	link       uint8 // tunnel kind
+	classified bool  // a dissector said Yes; more may come
 }
 
 // sessions hands out the private states. There is a bounded number: when all are
