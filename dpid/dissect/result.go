@@ -181,10 +181,24 @@ func (r *Result) Bool(key string, value bool) {
 // Attrs returns the attributes as event.NextAttr reads them.
 func (r *Result) Attrs() []byte { return r.attrs[:r.nattrs] }
 
+// add appends an attribute. A key that is no list has one value, the first.
 func (r *Result) add(kind event.AttrKind, key string, value []byte) {
-	if len(value) == 0 {
+	if len(value) == 0 || kind&event.AttrList == 0 && r.has(key) {
 		return
 	}
 	value = value[:min(len(value), 512)]
 	r.nattrs = len(event.AppendAttr(r.attrs[:r.nattrs], kind, key, value))
+}
+
+func (r *Result) has(key string) bool {
+	for b := r.Attrs(); ; {
+		a, rest, ok := event.NextAttr(b)
+		if !ok {
+			return false
+		}
+		if string(a.Key) == key {
+			return true
+		}
+		b = rest
+	}
 }
