@@ -83,6 +83,12 @@ type Spec struct {
 	// let the flow go.
 	Follow func(in *Input, out *Result) Verdict
 
+	// Carries names protocols that this one prepares the way for on the same flow, as
+	// STUN does for DTLS (RFC 7983). While it says YesMore they are shown each packet,
+	// too, and the first that says Yes takes the flow over. Until then they must have
+	// said More to its packets.
+	Carries []string
+
 	index   int // position in the registry
 	scratch int // offset of the protocol's part of the scratch block
 }

@@ -20,6 +20,7 @@ type tables struct {
 	ipProto     [256][maxSpecs / 64]uint64 // candidates straight over IP
 	portLists   [][]uint8                  // specs that claim a port; list 0 is empty
 	port        [2][65536]uint8            // port -> list, for TCP and UDP
+	carries     [][maxSpecs / 64]uint64    // by spec: who may take its flows over
 	scratch     int                        // bytes of the scratch block of a flow
 	scratchOver Transport                  // transports that have a protocol with scratch
 }
@@ -47,6 +48,14 @@ func Prepare() {
 		}
 		for _, p := range s.IPProtos {
 			t.ipProto[p][i/64] |= 1 << (i % 64)
+		}
+	}
+	t.carries = make([][maxSpecs / 64]uint64, len(registry))
+	for i, s := range registry {
+		for _, name := range s.Carries {
+			if c, ok := ByName(name); ok {
+				t.carries[i][c.index/64] |= 1 << (c.index % 64)
+			}
 		}
 	}
 	derived = t
@@ -122,6 +131,9 @@ func (t *Trial) Chosen() *Spec {
 // out, More while one is possible, No when none is left.
 func (t *Trial) Inspect(in *Input, out *Result) Verdict {
 	if t.chosen >= 0 {
+		if v := t.takeOver(in, out); v >= YesMore {
+			return v
+		}
 		out.Reset()
 		return show(registry[t.chosen], in, out)
 	}
@@ -145,6 +157,18 @@ func (t *Trial) Inspect(in *Input, out *Result) Verdict {
 	for _, w := range t.candidates {
 		if w != 0 {
 			return More
+		}
+	}
+	return No
+}
+
+// takeOver shows in to the protocols that the chosen one carries.
+func (t *Trial) takeOver(in *Input, out *Result) Verdict {
+	for w, set := range derived.carries[t.chosen] {
+		for set &= t.candidates[w]; set != 0; set &= set - 1 {
+			if v := t.try(w*64+bits.TrailingZeros64(set), in, out); v >= YesMore {
+				return v
+			}
 		}
 	}
 	return No
