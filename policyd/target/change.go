@@ -52,16 +52,18 @@ func (l *Ledger) change(e *entry, hold bool, room map[*book]int) (c Change, ok, 
 		c.Timeout = e.timeout
 	}
 	if e.kernel && !e.expires.IsZero() && !e.expires.After(l.now) {
-		e.kernel, e.expires = false, time.Time{} // the kernel dropped it
+		e.kernel, e.last, e.expires = false, false, time.Time{} // the kernel dropped it
 		e.book.inKernel--
 	}
 	switch {
+	case e.book.suspended:
+		return c, false, true
 	case e.foreign:
 		if e.refs == 0 {
 			l.forget(e)
 		}
 		return c, false, false
-	case e.refs > 0 && !e.kernel:
+	case !e.kernel && (e.refs > 0 || e.last):
 		c.Op = Add
 		return c, l.fits(e, room), false
 	case !e.kernel:

@@ -22,6 +22,8 @@ type book struct {
 	entries  map[string]*entry
 	inKernel int
 	full     uint64 // wishes refused because the set had its size
+
+	suspended bool // no changes for now: the set cannot be filled
 }
 
 // entry is one element that is wanted, in the kernel, or both.
@@ -170,6 +172,12 @@ func (l *Ledger) Next() time.Time {
 	}
 	return l.due[0].due
 }
+
+// Suspend holds back all changes of set number set, or lets them go.
+func (l *Ledger) Suspend(set int, yes bool) { l.sets[set].suspended = yes }
+
+// Suspended reports whether the changes of set number set are held back.
+func (l *Ledger) Suspended(set int) bool { return l.sets[set].suspended }
 
 // Pending returns how many elements may need a change.
 func (l *Ledger) Pending() int { return len(l.dirty) }

@@ -60,6 +60,21 @@ func TestLedger(t *testing.T) {
 		name  string
 		steps func(l *Ledger, expect func(now time.Time, hold bool, want ...string))
 	}{
+		{"came and went between two transactions", func(l *Ledger, expect func(time.Time, bool, ...string)) {
+			l.Release(l.Want(timed, port(80), 0, "r"), true)
+			l.Release(l.Want(ending, port(80), 0, "r"), true)
+			expect(epoch, false, addTimed)
+			expect(minute(11), false)
+			expect(minute(22), false)
+		}},
+		{"suspended set", func(l *Ledger, expect func(time.Time, bool, ...string)) {
+			l.Suspend(timed, true)
+			l.Want(timed, port(80), 0, "r")
+			l.Want(ending, port(80), 0, "r")
+			expect(epoch, false, addEnd)
+			l.Suspend(timed, false)
+			expect(minute(1), false, addTimed)
+		}},
 		{"two flows want one element", func(l *Ledger, expect func(time.Time, bool, ...string)) {
 			a := l.Want(ending, port(80), 0, "r")
 			b := l.Want(ending, port(80), 0, "other")

@@ -31,20 +31,6 @@ const (
 	maxChanges = 10000
 )
 
-// Errors that the caller tells apart.
-var (
-	// ErrDenied means that the kernel does not let this process change nftables.
-	ErrDenied = errors.New("permission refused: policyd needs CAP_NET_ADMIN: run it as root, or give it AmbientCapabilities=CAP_NET_ADMIN")
-
-	// ErrForeign means that an object with our name is not ours, or that a set of
-	// the user's is missing or not what the configuration says.
-	ErrForeign = errors.New("not what the configuration needs")
-
-	// ErrDiverged means that nothing was changed, because the kernel does not hold
-	// what was believed: open and dump again.
-	ErrDiverged = errors.New("the kernel's sets are not as they were left")
-)
-
 // NFT is the backend for nftables. It is not safe for concurrent use.
 type NFT struct {
 	conn     *nftables.Conn

@@ -11,7 +11,7 @@ import (
 )
 
 // Open makes sure that our table and sets exist and that the user's sets are what
-// the configuration says. It may be called again when something changed: what is
+// the configuration says; the error joins a SetError for each that is not. It may be called again when something changed: what is
 // right stays as it is, with its elements.
 func (n *NFT) Open(sets []*Set) error {
 	n.sets = make(map[*Set]*nftables.Set, len(sets))
@@ -23,8 +23,11 @@ func (n *NFT) Open(sets []*Set) error {
 	for _, s := range sets {
 		table := &nftables.Table{Name: s.Table, Family: families[s.Family]}
 		n.sets[s] = nftSet(s, table)
-		if !s.Create {
-			errs = append(errs, n.checkUserSet(s, table))
+		if s.Create {
+			continue
+		}
+		if err := n.checkUserSet(s, table); err != nil {
+			errs = append(errs, &SetError{s, err})
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

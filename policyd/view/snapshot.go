@@ -20,6 +20,9 @@ func (v *View[S]) Begin(w int) {
 	k.snapshot = true
 }
 
+// Snapshot reports whether a snapshot of worker w is coming in.
+func (v *View[S]) Snapshot(w int) bool { return v.workers[w].snapshot }
+
 // Abort says that the snapshot of worker w was given up.
 func (v *View[S]) Abort(w int) { v.workers[w].snapshot = false }
 
