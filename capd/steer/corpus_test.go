@@ -19,7 +19,7 @@ import (
 
 // corpus returns the folder of the test captures, which are no part of the
 // project. Where continuous integration has it, the test must run.
-func corpus(t *testing.T) string {
+func corpus(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("WEIR_CORPUS")
 	if dir == "" {
@@ -31,7 +31,7 @@ func corpus(t *testing.T) string {
 	return dir
 }
 
-func captures(t *testing.T, patterns ...string) (files []string) {
+func captures(t testing.TB, patterns ...string) (files []string) {
 	t.Helper()
 	for _, p := range patterns {
 		m, err := filepath.Glob(filepath.Join(corpus(t), p))

@@ -56,7 +56,7 @@ func (p *Packet) checkFragment() Outcome {
 // canonical: the ports hold the datagram's id.
 func (p *Packet) fragmentKey() flowkey.Key {
 	k := flowkey.Key{
-		A: p.src, B: p.dst,
+		A: p.src.bytes(), B: p.dst.bytes(),
 		PortA: uint16(p.frag.id >> 16), PortB: uint16(p.frag.id),
 		VLAN: p.Key.VLAN, Proto: p.frag.proto, Version: p.Key.Version,
 	}

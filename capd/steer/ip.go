@@ -45,8 +45,7 @@ func (p *Packet) ipv4(off, end int) Outcome {
 	p.Key.Version = 4
 	p.Fields.Flags &^= pkt.FlagIPv6
 	p.Prefix.L3 = uint16(off)
-	p.src = [16]byte{10: 0xff, 11: 0xff, 12: h[12], 13: h[13], 14: h[14], 15: h[15]}
-	p.dst = [16]byte{10: 0xff, 11: 0xff, 12: h[16], 13: h[17], 14: h[18], 15: h[19]}
+	p.src, p.dst = v4(h[12:]), v4(h[16:])
 	if word := be16(h[6:]); word&0x3fff != 0 { // more fragments, or an offset
 		p.frag = fragment{
 			l3: off, head: off + head, data: off + head, end: off + total,
@@ -77,8 +76,7 @@ func (p *Packet) ipv6(off, end int) Outcome {
 	p.Key.Version = 6
 	p.Fields.Flags |= pkt.FlagIPv6
 	p.Prefix.L3 = uint16(off)
-	p.src = [16]byte(h[8:24])
-	p.dst = [16]byte(h[24:40])
+	p.src, p.dst = v6(h[8:]), v6(h[24:])
 	return p.extensions(next, off, off+40+n)
 }
 

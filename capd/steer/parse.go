@@ -24,7 +24,7 @@ type Packet struct {
 	Prefix pkt.PrefixFields
 
 	b        []byte // the frame
-	src, dst [16]byte
+	src, dst address
 	depth    int // tunnels entered
 	layers   int // link headers read, but for plain VLAN tags
 	frag     fragment
@@ -41,6 +41,14 @@ const maxWire = 1 << 24
 // Parse takes f apart. It returns Delivered, Held for a fragment, or what is
 // wrong with the frame; then the fields of p mean nothing.
 func (p *Packet) Parse(f *source.Frame) Outcome {
+	if f.Link == linkEthernet && p.fast(f) {
+		return Delivered
+	}
+	return p.layerwise(f)
+}
+
+// layerwise goes through the layers one by one.
+func (p *Packet) layerwise(f *source.Frame) Outcome {
 	p.start(f)
 	return p.link(f.Link, 0, p.wireEnd())
 }
@@ -51,16 +59,25 @@ func (p *Packet) start(f *source.Frame) {
 	p.depth, p.layers = 0, 0
 	p.Key.VLAN = 0
 	p.Key.IfA, p.Key.IfB = f.If, f.If
-	p.Prefix = pkt.PrefixFields{In: f.If, Out: f.If}
-	p.Fields = pkt.Fields{
-		TS:      f.TS,
-		WireLen: f.WireLen,
-		CapLen:  uint32(len(f.Data)),
-		Kind:    pkt.KindPacket,
-	}
+	p.begin(f)
 	if p.Fields.CapLen < f.WireLen {
 		p.Fields.Flags = pkt.FlagTruncated
 	}
+}
+
+// begin sets Fields and Prefix to what the frame says before it is looked into.
+// Field by field: a composite literal is built on the stack in small pieces and
+// copied in large ones, which costs more than all of the parsing.
+func (p *Packet) begin(f *source.Frame) {
+	x := &p.Prefix
+	x.In, x.Out = f.If, f.If
+	x.Mark, x.VLAN, x.L3, x.L4, x.Data = 0, 0, 0, 0, 0
+	y := &p.Fields
+	y.TS, y.HashLo, y.HashHi = f.TS, 0, 0
+	y.WireLen, y.CapLen = f.WireLen, uint32(len(f.Data))
+	y.Seq, y.Ack, y.Ordinal = 0, 0, 0
+	y.L4Len, y.Flags, y.TCPFlags = 0, 0, 0
+	y.Kind, y.IPProto, y.Link = pkt.KindPacket, 0, pkt.LinkPlain
 }
 
 // wireEnd returns where the frame ended on the wire, counted in p.b, which the
@@ -72,14 +89,45 @@ func (p *Packet) wireEnd() int {
 // has reports whether n bytes at off were captured.
 func (p *Packet) has(off, n int) bool { return len(p.b)-off >= n }
 
-// ports makes the key from the addresses that the network layer left in p.
+// address is a 16-byte address as two numbers. Bytes that go from the frame to
+// the key by way of smaller or larger pieces than they are read in cost a stall
+// of the store buffer each time; words are what the hash reads.
+type address struct{ hi, lo uint64 }
+
+// v4 is the form ::ffff:a.b.c.d of an IPv4 address.
+func v4(b []byte) address { return address{lo: 0xffff<<32 | uint64(be32(b))} }
+
+func v6(b []byte) address {
+	b = b[:16:16]
+	return address{hi: binary.BigEndian.Uint64(b), lo: binary.BigEndian.Uint64(b[8:])}
+}
+
+func (a address) put(b *[16]byte) {
+	binary.BigEndian.PutUint64(b[0:8], a.hi)
+	binary.BigEndian.PutUint64(b[8:16], a.lo)
+}
+
+// bytes returns the 16 bytes.
+func (a address) bytes() (b [16]byte) {
+	a.put(&b)
+	return b
+}
+
+// ports makes the key from the addresses that the network layer left in p. It is
+// flowkey.Key.Set on words; a test holds the two together.
 func (p *Packet) ports(proto uint8, sport, dport uint16) {
 	p.Key.Proto = proto
 	p.Fields.IPProto = proto
-	p.Fields.Flags &^= pkt.FlagReverse // of an outer header
-	if p.Key.Set(&p.src, &p.dst, sport, dport) {
+	a, b := &p.src, &p.dst
+	if a.hi > b.hi || a.hi == b.hi && (a.lo > b.lo || a.lo == b.lo && sport > dport) {
 		p.Fields.Flags |= pkt.FlagReverse
+		a, b, sport, dport = b, a, dport, sport
+	} else {
+		p.Fields.Flags &^= pkt.FlagReverse // of an outer header
 	}
+	a.put(&p.Key.A)
+	b.put(&p.Key.B)
+	p.Key.PortA, p.Key.PortB = sport, dport
 }
 
 // payload notes where the transport header and its payload are.
