@@ -85,12 +85,12 @@ func (s *Stream) grow(p *Pool, n int) bool {
 	if n <= len(s.buf) {
 		return true
 	}
-	b := p.get(n)
+	b := p.Get(n)
 	if b == nil {
 		return false
 	}
 	copy(b, s.buf)
-	p.put(s.buf)
+	p.Put(s.buf)
 	s.buf = b
 	return true
 }
@@ -163,7 +163,7 @@ func (s *Stream) join() {
 
 // Reset empties the stream and gives its buffer back.
 func (s *Stream) Reset(p *Pool) {
-	p.put(s.buf)
+	p.Put(s.buf)
 	*s = Stream{}
 }
 
@@ -184,7 +184,9 @@ func class(n int) int {
 	return 1
 }
 
-func (p *Pool) get(n int) []byte {
+// Get returns a buffer for at least min(n, Window) bytes, of its whole length; nil
+// when the pool is used up.
+func (p *Pool) Get(n int) []byte {
 	c := class(n)
 	if l := len(p.free[c]); l > 0 {
 		b := p.free[c][l-1]
@@ -201,8 +203,10 @@ func (p *Pool) get(n int) []byte {
 	return make([]byte, Window)
 }
 
-func (p *Pool) put(b []byte) {
-	if len(b) > 0 {
+// Put gives a buffer back, in any length.
+func (p *Pool) Put(b []byte) {
+	if cap(b) > 0 {
+		b = b[:cap(b)]
 		c := class(len(b))
 		p.free[c] = append(p.free[c], b)
 	}
