@@ -24,7 +24,7 @@ type imapTalk struct {
 	banner                []byte
 	greeted, named, bad   bool // "* OK"; a line says IMAP4; no IMAP peer sends this
 	starttls, over        bool
-	commands              int
+	commands              int // with tags of their own
 	tag, user, auth, name []byte // of the first command; the name a client gives with ID
 	answered              bool   // a reply carries the tag of the first command
 }
@@ -120,7 +120,7 @@ func (t *imapTalk) client(in *Input) {
 		tag, more := cutWord(line)
 		verb, arg := cutWord(more)
 		switch {
-		case isTag(tag) && oneOf(verb, imapCommands) && isText(line) && !bytes.Equal(tag, t.tag):
+		case isTag(tag) && oneOf(verb, imapCommands) && isText(line):
 			t.command(tag, verb, arg)
 		case n == 0:
 			t.bad = true
@@ -134,7 +134,10 @@ func (t *imapTalk) client(in *Input) {
 }
 
 func (t *imapTalk) command(tag, verb, arg []byte) {
-	if t.commands++; t.commands == 1 {
+	if t.commands == 0 || !bytes.Equal(tag, t.tag) {
+		t.commands++
+	}
+	if t.tag == nil {
 		t.tag = tag
 	}
 	switch {
