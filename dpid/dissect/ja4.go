@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"bytes"
 	"crypto/md5" //nolint:gosec // JA3 is defined with it
 	"crypto/sha256"
 	"encoding/binary"
@@ -16,207 +17,239 @@ const (
 	ja4Size = 36
 	// maxPrint bounds each list that goes into a fingerprint. Real hellos stay
 	// below 150; sorting thousands of invented ones is an attacker's wish.
-	maxPrint = 256
+	maxPrint = 255
 )
 
-// fingerprints keeps what was computed of a ClientHello, since Detect sees the same
-// hello again with each packet of the flight that follows and MD5 costs more than
-// all the rest of a TLS flow.
-type fingerprints struct {
-	cache  []byte // flow's scratch, at least fingerprintCache bytes, or none
-	ja3    [md5.Size]byte
-	ja4    [ja4Size]byte
-	hasJA3 bool
+// helloShape is what a fingerprint is made of, of one ClientHello.
+type helloShape struct {
+	n int // bytes used of b
+	b [shapeHead + 2*4*maxPrint + maxPrint]byte
 }
 
+// A shape is a head and then the lists: u16 of ciphers, extensions, groups and
+// signature algorithms, u8 of point formats.
 const (
-	fingerprintCache = 1 + md5.Size + ja4Size
-	cachedJA4        = 0xa4 // first byte of the cache: JA4 only
-	cachedBoth       = 0xa3
+	shapeKind    = 0 // first letter of the JA4
+	shapeSNI     = 1 // 'd' or 'i'
+	shapeALPN    = 2 // two characters
+	shapeVersion = 4 // legacy_version
+	shapeHighest = 6
+	shapeCounts  = 8 // of the lists
+	shapeHead    = 13
 )
 
-// client computes both fingerprints of h, or takes them from the cache. It reports
-// false for a hello with lists that no client sends.
-func (f *fingerprints) client(h *clientHello, kind byte) bool {
-	if len(f.cache) >= fingerprintCache && (f.cache[0] == cachedJA4 || f.cache[0] == cachedBoth) {
-		f.hasJA3 = f.cache[0] == cachedBoth
-		copy(f.ja3[:], f.cache[1:])
-		copy(f.ja4[:], f.cache[1+md5.Size:])
-		return true
+// fill takes the shape of h, all GREASE left out. It reports false for lists that no
+// client sends.
+func (s *helloShape) fill(h *clientHello, kind byte) bool {
+	s.b[shapeKind], s.b[shapeSNI] = kind, 'i'
+	if h.hasSNI {
+		s.b[shapeSNI] = 'd'
 	}
-	if !ja4(&f.ja4, h, kind) {
+	name, _, _ := cutVector(h.alpn, 1)
+	appendALPN(s.b[shapeALPN:shapeALPN], name)
+	binary.BigEndian.PutUint16(s.b[shapeVersion:], h.version)
+	binary.BigEndian.PutUint16(s.b[shapeHighest:], h.highest())
+	s.n = shapeHead
+	if !s.add(0, h.ciphers) {
 		return false
 	}
-	f.hasJA3 = ja3(&f.ja3, h)
-	if len(f.cache) >= fingerprintCache {
-		f.cache[0] = cachedJA4
-		if f.hasJA3 {
-			f.cache[0] = cachedBoth
+	exts := 0
+	for rest := h.exts; len(rest) > 0; {
+		typ, _, after, _ := cutExtension(rest)
+		rest = after
+		if grease(typ) {
+			continue
 		}
-		copy(f.cache[1:], f.ja3[:])
-		copy(f.cache[1+md5.Size:], f.ja4[:])
+		if exts++; exts > maxPrint {
+			return false
+		}
+		binary.BigEndian.PutUint16(s.b[s.n:], typ)
+		s.n += 2
 	}
+	s.b[shapeCounts+1] = byte(exts)
+	if !s.add(2, h.groups) || !s.add(3, h.sigAlgs) || len(h.formats) > maxPrint {
+		return false
+	}
+	s.b[shapeCounts+4] = byte(len(h.formats))
+	s.n += copy(s.b[s.n:], h.formats)
 	return true
 }
 
-// ja3 hashes "version,ciphers,extensions,groups,formats" in decimal.
-func ja3(sum *[md5.Size]byte, h *clientHello) bool {
-	var types [maxPrint]uint16
-	exts, _, ok := extensionTypes(types[:0], h.exts, false)
-	var buf [2048]byte
-	if !ok || 6*((len(h.ciphers)+len(h.groups))/2+len(exts))+4*len(h.formats)+16 > len(buf) {
-		return false
-	}
-	b := strconv.AppendUint(buf[:0], uint64(h.version), 10)
-	b = appendJA3(append(b, ','), h.ciphers)
-	b = append(b, ',')
-	for i, e := range exts {
-		if i > 0 {
-			b = append(b, '-')
+// add appends the i'th list.
+func (s *helloShape) add(i int, list []byte) bool {
+	count := 0
+	for ; len(list) >= 2; list = list[2:] {
+		if grease(binary.BigEndian.Uint16(list)) {
+			continue
 		}
-		b = strconv.AppendUint(b, uint64(e), 10)
+		if count++; count > maxPrint {
+			return false
+		}
+		s.b[s.n], s.b[s.n+1] = list[0], list[1]
+		s.n += 2
 	}
-	b = appendJA3(append(b, ','), h.groups)
+	s.b[shapeCounts+i] = byte(count)
+	return true
+}
+
+// list returns the i'th list.
+func (s *helloShape) list(i int) []byte {
+	at := shapeHead
+	for j := range i {
+		at += 2 * int(s.b[shapeCounts+j])
+	}
+	size := int(s.b[shapeCounts+i])
+	if i < 4 {
+		size *= 2
+	}
+	return s.b[at : at+size]
+}
+
+// fingerprints are those of a client.
+type fingerprints struct {
+	ja3 [md5.Size]byte
+	ja4 [ja4Size]byte
+}
+
+// printMemo remembers the fingerprints of shapes seen lately. A hello is looked at
+// again with each packet of the flight that answers it, and clients resemble each
+// other; MD5 and two SHA-256 cost more than all the rest of a TLS flow.
+type printMemo struct {
+	entry [64]struct {
+		size   uint16 // of the shape, 0 for an unused entry
+		shape  [374]byte
+		prints fingerprints
+	}
+}
+
+// of returns the fingerprints of s.
+func (m *printMemo) of(s *helloShape) (f fingerprints) {
+	shape := s.b[:s.n]
+	e := &m.entry[hashShape(shape)%uint64(len(m.entry))]
+	if int(e.size) == len(shape) && bytes.Equal(e.shape[:e.size], shape) {
+		return e.prints
+	}
+	f.ja3, f.ja4 = s.ja3(), s.ja4()
+	if len(shape) <= len(e.shape) {
+		e.size, e.prints = uint16(copy(e.shape[:], shape)), f
+	}
+	return f
+}
+
+func hashShape(b []byte) uint64 {
+	h := uint64(len(b))
+	for ; len(b) >= 8; b = b[8:] {
+		h = (h ^ binary.LittleEndian.Uint64(b)) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	for _, c := range b {
+		h = (h ^ uint64(c)) * 0x9e3779b97f4a7c15
+	}
+	return h >> 32
+}
+
+// ja3 hashes "version,ciphers,extensions,groups,formats" in decimal.
+func (s *helloShape) ja3() [md5.Size]byte {
+	var buf [6*3*maxPrint + 4*maxPrint + 16]byte
+	b := strconv.AppendUint(buf[:0], uint64(binary.BigEndian.Uint16(s.b[shapeVersion:])), 10)
+	for i := range 3 {
+		b = appendNumbers(append(b, ','), s.list(i))
+	}
 	b = append(b, ',')
-	for i, f := range h.formats {
+	for i, f := range s.list(4) {
 		if i > 0 {
 			b = append(b, '-')
 		}
 		b = strconv.AppendUint(b, uint64(f), 10)
 	}
-	*sum = md5.Sum(b)
-	return true
+	return md5.Sum(b)
 }
 
-// appendJA3 appends the numbers of list with hyphens between them.
-func appendJA3(dst, list []byte) []byte {
-	first := true
-	for ; len(list) >= 2; list = list[2:] {
-		v := binary.BigEndian.Uint16(list)
-		if grease(v) {
-			continue
-		}
-		if !first {
+// appendNumbers appends a list of u16 in decimal with hyphens between them.
+func appendNumbers(dst, list []byte) []byte {
+	for i := 0; i+2 <= len(list); i += 2 {
+		if i > 0 {
 			dst = append(dst, '-')
 		}
-		dst, first = strconv.AppendUint(dst, uint64(v), 10), false
+		dst = strconv.AppendUint(dst, uint64(binary.BigEndian.Uint16(list[i:])), 10)
 	}
 	return dst
 }
 
-// ja4 writes the fingerprint: head, hash of the sorted ciphers, hash of the sorted
-// extensions with the signature algorithms behind them.
-func ja4(dst *[ja4Size]byte, h *clientHello, kind byte) bool {
-	var list [maxPrint]uint16
+// ja4 is head, hash of the sorted ciphers, hash of the sorted extensions with the
+// signature algorithms behind them. The head has the server name and ALPN already,
+// so the second hash leaves them out.
+func (s *helloShape) ja4() (f [ja4Size]byte) {
+	var numbers [maxPrint]uint16
 	var text [2*5*maxPrint + 1]byte
+	b := append(f[:0], s.b[shapeKind])
+	b = append(b, ja4Version(binary.BigEndian.Uint16(s.b[shapeHighest:]))...)
+	b = append(b, s.b[shapeSNI])
+	b = appendCount(appendCount(b, len(s.list(0))/2), len(s.list(1))/2)
+	b = append(append(b, s.b[shapeALPN:shapeALPN+2]...), '_')
 
-	ciphers, ok := numbers(list[:0], h.ciphers)
-	if !ok || len(h.sigAlgs) > 2*maxPrint {
-		return false
+	ciphers := numbers[:0]
+	for l := s.list(0); len(l) > 0; l = l[2:] {
+		ciphers = append(ciphers, binary.BigEndian.Uint16(l))
 	}
-	b := append(dst[:0], kind)
-	b = append(b, ja4Version(h.highest())...)
-	if h.hasSNI {
-		b = append(b, 'd')
-	} else {
-		b = append(b, 'i')
-	}
-	b = appendCount(b, len(ciphers))
 	slices.Sort(ciphers)
-	cipherText := appendJA4(text[:0], ciphers)
-	var cipherHash [12]byte
-	hash12(&cipherHash, cipherText)
-
-	exts, total, ok := extensionTypes(list[:0], h.exts, true)
-	if !ok {
-		return false
+	t := text[:0]
+	for _, c := range ciphers {
+		t = appendHexNumber(t, c)
 	}
-	b = appendCount(b, total)
-	name, _, _ := cutVector(h.alpn, 1)
-	b = append(append(appendALPN(b, name), '_'), cipherHash[:]...)
+	b = append(appendHash12(b, t), '_')
 
+	exts := numbers[:0]
+	for l := s.list(1); len(l) > 0; l = l[2:] {
+		if typ := binary.BigEndian.Uint16(l); typ != extServerName && typ != extALPN {
+			exts = append(exts, typ)
+		}
+	}
 	slices.Sort(exts)
-	t := appendJA4(text[:0], exts)
-	if algs, _ := numbers(list[:0], h.sigAlgs); len(algs) > 0 {
-		t = appendJA4(append(t, '_'), algs)
+	t = text[:0]
+	for _, e := range exts {
+		t = appendHexNumber(t, e)
 	}
-	var extHash [12]byte
-	hash12(&extHash, t)
-	b = append(append(b, '_'), extHash[:]...)
-	return len(b) == ja4Size
+	algs := s.list(3)
+	for i := 0; i < len(algs); i += 2 {
+		t = append(t, "_,"[min(i, 1)])
+		t = appendHex16(t, binary.BigEndian.Uint16(algs[i:]))
+	}
+	appendHash12(b, t)
+	return f
 }
 
 // reportServerPrints adds JA3S and JA4S.
 func reportServerPrints(h *serverHello, kind byte, out *Result) {
-	var list [maxPrint]uint16
-	exts, total, ok := extensionTypes(list[:0], h.exts, false)
-	if !ok {
-		return
-	}
 	var text [6*maxPrint + 16]byte
 	b := strconv.AppendUint(text[:0], uint64(h.version), 10)
-	b = strconv.AppendUint(append(b, ','), uint64(h.cipher), 10)
-	for i, e := range exts {
-		if i == 0 {
-			b = append(b, ',')
-		} else {
+	b = append(strconv.AppendUint(append(b, ','), uint64(h.cipher), 10), ',')
+	exts := 0
+	for rest := h.exts; len(rest) > 0; exts++ {
+		typ, _, after, _ := cutExtension(rest)
+		rest = after
+		if exts == maxPrint {
+			return
+		}
+		if exts > 0 {
 			b = append(b, '-')
 		}
-		b = strconv.AppendUint(b, uint64(e), 10)
-	}
-	if len(exts) == 0 {
-		b = append(b, ',')
+		b = strconv.AppendUint(b, uint64(typ), 10)
 	}
 	sum := md5.Sum(b)
 
-	var hash [12]byte
-	hash12(&hash, appendJA4(text[:0], exts))
+	b = text[:0]
+	for rest := h.exts; len(rest) > 0; {
+		typ, _, after, _ := cutExtension(rest)
+		rest = after
+		b = appendHexNumber(b, typ)
+	}
 	var buf [32]byte
-	b = append(append(buf[:0], kind), ja4Version(h.selected)...)
-	b = appendALPN(appendCount(b, total), h.alpn)
-	b = appendHex16(append(b, '_'), h.cipher)
-	b = append(append(b, '_'), hash[:]...)
-	out.Str("tls.ja4s", b)
+	f := append(append(buf[:0], kind), ja4Version(h.selected)...)
+	f = appendALPN(appendCount(f, exts), h.alpn)
+	f = append(appendHex16(append(f, '_'), h.cipher), '_')
+	out.Str("tls.ja4s", appendHash12(f, b))
 	out.Hex("tls.ja3s", sum[:])
-}
-
-// numbers appends the values of a list of u16 that are not GREASE to dst, within
-// its capacity.
-func numbers(dst []uint16, list []byte) ([]uint16, bool) {
-	for ; len(list) >= 2; list = list[2:] {
-		v := binary.BigEndian.Uint16(list)
-		if grease(v) {
-			continue
-		}
-		if len(dst) == cap(dst) {
-			return dst, false
-		}
-		dst = append(dst, v)
-	}
-	return dst, true
-}
-
-// extensionTypes is numbers for a block of extensions. total counts also the server
-// name and ALPN, which JA4 leaves out of its list since its head has them.
-func extensionTypes(dst []uint16, exts []byte, ja4 bool) (types []uint16, total int, ok bool) {
-	for len(exts) > 0 {
-		var typ uint16
-		if typ, _, exts, ok = cutExtension(exts); !ok {
-			return dst, total, false
-		}
-		if grease(typ) {
-			continue
-		}
-		total++
-		if ja4 && (typ == extServerName || typ == extALPN) {
-			continue
-		}
-		if len(dst) == cap(dst) {
-			return dst, total, false
-		}
-		dst = append(dst, typ)
-	}
-	return dst, total, true
 }
 
 func ja4Version(v uint16) string {
@@ -244,9 +277,10 @@ func ja4Version(v uint16) string {
 }
 
 // appendCount appends n in two digits, at most 99.
-func appendCount(dst []byte, n int) []byte {
-	n = min(n, 99)
-	return append(dst, byte('0'+n/10), byte('0'+n%10))
+func appendCount(dst []byte, n int) []byte { return appendTwoDigits(dst, min(n, 99)) }
+
+func appendTwoDigits(dst []byte, n int) []byte {
+	return append(dst, byte('0'+n/10%10), byte('0'+n%10))
 }
 
 // appendALPN appends the first and the last character of name. Where one of them
@@ -271,24 +305,23 @@ func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// appendJA4 appends the numbers in hexadecimal with commas between them.
-func appendJA4(dst []byte, list []uint16) []byte {
-	for i, v := range list {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendHex16(dst, v)
+// appendHexNumber appends v in hexadecimal, after a comma unless it is the first.
+func appendHexNumber(dst []byte, v uint16) []byte {
+	if len(dst) > 0 {
+		dst = append(dst, ',')
 	}
-	return dst
+	return appendHex16(dst, v)
 }
 
-// hash12 writes the first twelve digits of the SHA-256 of b, zeros for no bytes.
-func hash12(dst *[12]byte, b []byte) {
+// appendHash12 appends the first twelve digits of the SHA-256 of b, zeros for no
+// bytes.
+func appendHash12(dst, b []byte) []byte {
 	var sum [sha256.Size]byte
 	if len(b) > 0 {
 		sum = sha256.Sum256(b)
 	}
-	for i := range 6 {
-		dst[2*i], dst[2*i+1] = hexDigits[sum[i]>>4], hexDigits[sum[i]&15]
+	for _, c := range sum[:6] {
+		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
 	}
+	return dst
 }

@@ -44,6 +44,7 @@ type Result struct {
 	expected   [maxExpected]Expectation
 	nexpected  int
 	attrs      [event.MaxAttrs]byte
+	prints     printMemo // of hellos of any flow: Reset leaves it
 }
 
 // Reset empties r.

@@ -2,7 +2,7 @@ package dissect
 
 func init() {
 	register(Spec{
-		Name: "tls", ID: 2, Category: "web", Over: TCP, Bytes: MaxBytes, Scratch: fingerprintCache,
+		Name: "tls", ID: 2, Category: "web", Over: TCP, Bytes: MaxBytes,
 		Ports:  []uint16{443, 8443, 993, 995, 465, 853, 636, 990, 5061, 5223, 5228, 8883, 4433},
 		Detect: detectTLS,
 	})
@@ -14,7 +14,6 @@ func init() {
 // since a server may answer in clear text that it speaks no TLS.
 func detectTLS(in *Input, out *Result) Verdict {
 	t := conversation{
-		cache:      in.Scratch,
 		clientFull: in.ClientEnd || len(in.Client) >= MaxBytes,
 		serverFull: in.ServerEnd || len(in.Server) >= MaxBytes || in.ServerCount > 4 && len(in.Client) == 0,
 	}
@@ -47,7 +46,6 @@ func tlsStream(client, server []byte, out *Result) Verdict {
 
 // conversation is how both directions are looked at together.
 type conversation struct {
-	cache                  []byte // fingerprints, kept between calls
 	clientFull, serverFull bool   // nothing will be added
 	told                   bool   // a hello was seen: the verdict stands
 }
@@ -116,8 +114,7 @@ func (t *conversation) tellHellos(c, s *tlsSide, out *Result) Verdict {
 	case c.kind == msgClientHello:
 		out.Rule("ClientHello", 100)
 		client = parseClientHello(c.hello, c.helloSize, false)
-		prints := fingerprints{cache: t.cache}
-		client.report('t', &prints, out)
+		client.report('t', out)
 		clientDone = clientDone || client.whole
 	default:
 		out.Rule("ServerHello", 100)

@@ -148,19 +148,19 @@ func (h *clientHello) highest() uint16 {
 }
 
 // report puts what the hello says into out. kind is the first letter of its JA4.
-func (h *clientHello) report(kind byte, prints *fingerprints, out *Result) {
+func (h *clientHello) report(kind byte, out *Result) {
 	out.SetHost(h.sni)
 	out.Str("tls.sni", h.sni)
 	if h.sound || len(h.versions) > 0 { // else a newer one may follow
 		var buf [24]byte
 		out.Str("tls.client_version", tlsVersionName(buf[:0], h.highest()))
 	}
-	if h.sound && prints.client(h, kind) {
+	var shape helloShape
+	if h.sound && shape.fill(h, kind) {
+		prints := out.prints.of(&shape)
 		out.SetJA4(prints.ja4[:])
 		out.Str("tls.ja4", prints.ja4[:])
-		if prints.hasJA3 {
-			out.Hex("tls.ja3", prints.ja3[:])
-		}
+		out.Hex("tls.ja3", prints.ja3[:])
 	}
 	if h.ech != "" {
 		var buf [8]byte
@@ -328,3 +328,5 @@ const hexDigits = "0123456789abcdef"
 func appendHex16(dst []byte, v uint16) []byte {
 	return append(dst, hexDigits[v>>12], hexDigits[v>>8&15], hexDigits[v>>4&15], hexDigits[v&15])
 }
+
+func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }

@@ -165,7 +165,7 @@ func (s tlsSide) messages(b []byte) tlsSide {
 			s.split = true
 			return s
 		}
-		size := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+		size := uint24(b[1:])
 		m := b[4:min(4+size, len(b))]
 		switch b[0] {
 		case msgClientHello, msgServerHello:
