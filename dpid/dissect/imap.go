@@ -24,7 +24,7 @@ type imapTalk struct {
 	banner                []byte
 	greeted, named, bad   bool // "* OK"; a line says IMAP4; no IMAP peer sends this
 	starttls, over        bool
-	commands              int // with tags of their own
+	commands              int    // with tags of their own
 	tag, user, auth, name []byte // of the first command; the name a client gives with ID
 	answered              bool   // a reply carries the tag of the first command
 }
