@@ -79,7 +79,7 @@ func (e *Engine) mending() bool {
 func (e *Engine) apply(now time.Time) error {
 	diverged := 0
 	for {
-		changes := e.ledger.Changes(now, e.view.AnyStale(), e.backend.Limit())
+		changes := e.ledger.Changes(now, !e.opt.Trial && e.view.AnyStale(), e.backend.Limit())
 		if len(changes) == 0 {
 			return nil
 		}

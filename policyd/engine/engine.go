@@ -50,6 +50,7 @@ type Options struct {
 	Interface func(i uint16) string // name of an interface table index
 	Now       func() time.Time      // the clock on the wall, which kernel timeouts run by
 	Offline   bool                  // time of day is packet time, for schedules too
+	Trial     bool                  // nothing is real: no snapshot is awaited before a deletion
 	Log       *slog.Logger
 	Ended     func(f event.Flow, rules []int) // told of each flow that ended and the rules it met; may be nil
 }

@@ -21,6 +21,9 @@ func (l *Ledger) Changes(now time.Time, hold bool, limit int) []Change {
 		e.due, e.wait = time.Time{}, false
 		l.queue(e)
 	}
+	if !hold {
+		l.held = l.unpark(l.held)
+	}
 	var out []Change
 	kept := l.dirty[:0]
 	room := map[*book]int{}
@@ -29,24 +32,21 @@ func (l *Ledger) Changes(now time.Time, hold bool, limit int) []Change {
 			kept = append(kept, l.dirty[i:]...)
 			break
 		}
-		c, ok, later := l.change(e, hold, room)
-		switch {
-		case ok:
-			out = append(out, c)
-			kept = append(kept, e)
-		case later:
-			kept = append(kept, e)
-		default:
+		c, ok := l.change(e, hold, room)
+		if !ok {
 			e.queued = false
+			continue
 		}
+		out = append(out, c)
+		kept = append(kept, e)
 	}
 	clear(l.dirty[len(kept):])
 	l.dirty = kept
 	return out
 }
 
-// change says what e needs. later means: something, but not now.
-func (l *Ledger) change(e *entry, hold bool, room map[*book]int) (c Change, ok, later bool) {
+// change says what e needs; not ok: nothing, or nothing now.
+func (l *Ledger) change(e *entry, hold bool, room map[*book]int) (c Change, ok bool) {
 	c = Change{Set: e.book.set, Key: e.key, Rule: e.rule, entry: e}
 	if e.book.set.timed {
 		c.Timeout = e.timeout
@@ -57,29 +57,31 @@ func (l *Ledger) change(e *entry, hold bool, room map[*book]int) (c Change, ok, 
 	}
 	switch {
 	case e.book.suspended:
-		return c, false, true
+		e.book.waiting = park(e.book.waiting, e)
+		return c, false
 	case e.foreign:
 		if e.refs == 0 {
 			l.forget(e)
 		}
-		return c, false, false
+		return c, false
 	case !e.kernel && (e.refs > 0 || e.last):
 		c.Op = Add
-		return c, l.fits(e, room), false
+		return c, l.fits(e, room)
 	case !e.kernel:
 		l.forget(e)
-		return c, false, false
+		return c, false
 	case e.refs > 0:
 		c.Op = Refresh
-		return c, l.refresh(e, e.timeout/2), false
+		return c, l.refresh(e, e.timeout/2)
 	case e.vouched && !e.expires.IsZero():
 		c.Op = Refresh
-		return c, e.last && l.refresh(e, e.timeout/8*7), false
+		return c, e.last && l.refresh(e, e.timeout/8*7)
 	case hold:
-		return c, false, true
+		l.held = park(l.held, e)
+		return c, false
 	}
 	c.Op = Delete
-	return c, true, false
+	return c, true
 }
 
 // fits reports whether e's set has room for it. If not, e is tried again later.

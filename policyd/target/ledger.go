@@ -13,6 +13,7 @@ import (
 type Ledger struct {
 	sets  []*book
 	dirty []*entry // entries that may need a change, each once
+	held  []*entry // entries to be deleted, when nothing is on hold any more
 	due   dueHeap
 	now   time.Time
 }
@@ -23,7 +24,8 @@ type book struct {
 	inKernel int
 	full     uint64 // wishes refused because the set had its size
 
-	suspended bool // no changes for now: the set cannot be filled
+	suspended bool     // no changes for now: the set cannot be filled
+	waiting   []*entry // entries to be looked at when it can
 }
 
 // entry is one element that is wanted, in the kernel, or both.
@@ -41,6 +43,7 @@ type entry struct {
 	due     time.Time // when to look at it again; zero: never
 	at      int       // index in the heap + 1
 	queued  bool      // in dirty
+	parked  bool      // in held, or waiting in its book
 	wait    bool      // the set was full: not before due
 }
 
@@ -174,7 +177,31 @@ func (l *Ledger) Next() time.Time {
 }
 
 // Suspend holds back all changes of set number set, or lets them go.
-func (l *Ledger) Suspend(set int, yes bool) { l.sets[set].suspended = yes }
+func (l *Ledger) Suspend(set int, yes bool) {
+	b := l.sets[set]
+	if b.suspended = yes; !yes {
+		b.waiting = l.unpark(b.waiting)
+	}
+}
+
+// park puts e aside; what happens to it meanwhile queues it all the same.
+func park(list []*entry, e *entry) []*entry {
+	if e.parked {
+		return list
+	}
+	e.parked = true
+	return append(list, e)
+}
+
+// unpark queues all entries of list and returns it empty.
+func (l *Ledger) unpark(list []*entry) []*entry {
+	for _, e := range list {
+		e.parked = false
+		l.queue(e)
+	}
+	clear(list)
+	return list[:0]
+}
 
 // Suspended reports whether the changes of set number set are held back.
 func (l *Ledger) Suspended(set int) bool { return l.sets[set].suspended }
