@@ -321,6 +321,34 @@ func TestFragmentLimits(t *testing.T) {
 	})
 }
 
+// TestFragmentStore sends datagrams through memory that holds a few of them, so
+// that it goes round many times, and wants every byte of each.
+func TestFragmentStore(t *testing.T) {
+	t.Parallel()
+	s, ring := newTestSteerer(t, FragmentConfig{Bytes: 1})
+	for id := range uint16(40) {
+		payload := random(40000 + 997*int(id%20))
+		frames := split4(id, 17, udp(1, 2, payload), 15000)
+		frames[0], frames[1] = frames[1], frames[0]
+		steerAll(t, s, frames...)
+		if got := ring.packets(); len(got) != int(id)+1 || !bytes.Equal(got[id].data(), payload) {
+			t.Fatalf("datagram %d is not what was sent; counters: %s", id, counted(s.count))
+		}
+	}
+}
+
+// TestFragmentSlotAgain: what is left of a datagram in the store must not be
+// taken for a piece of the one that has its slot now.
+func TestFragmentSlotAgain(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestSteerer(t, FragmentConfig{Datagrams: 1}) // room for 8 pieces
+	steerAll(t, s, split4(1, 17, udp(1, 2, make([]byte, 88)), 32)...)
+	steerAll(t, s, split4(2, 17, udp(1, 2, make([]byte, 8*7-8)), 8)...)
+	if got := counted(s.count); got != "delivered 2 fragment_merged 8 " {
+		t.Errorf("counters: %s", got)
+	}
+}
+
 // TestFragmentsInTunnel puts a datagram together that was cut inside of a tunnel,
 // and one that was cut inside and, once more, outside.
 func TestFragmentsInTunnel(t *testing.T) {

@@ -163,9 +163,6 @@ func (t *fragments) add(p *Packet, now uint64) (out Outcome, rebuilt bool) {
 func (t *fragments) insert(i int32, f *fragment, head, data []byte) Outcome {
 	d := &t.table[i]
 	n := f.end - f.data
-	if !f.more && d.total >= 0 && d.total != f.off+n {
-		return t.kill(i)
-	}
 	before, after := noPiece, d.first
 	if d.last != noPiece && int(t.piece(d.last).off) < f.off {
 		before, after = d.last, noPiece // in order, as nearly all are

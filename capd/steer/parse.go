@@ -114,7 +114,8 @@ func (a address) bytes() (b [16]byte) {
 }
 
 // ports makes the key from the addresses that the network layer left in p. It is
-// flowkey.Key.Set on words; a test holds the two together.
+// flowkey.Key.Set on words; a test holds the two together. It is called once, for
+// the header whose flow counts.
 func (p *Packet) ports(proto uint8, sport, dport uint16) {
 	p.Key.Proto = proto
 	p.Fields.IPProto = proto
@@ -122,8 +123,6 @@ func (p *Packet) ports(proto uint8, sport, dport uint16) {
 	if a.hi > b.hi || a.hi == b.hi && (a.lo > b.lo || a.lo == b.lo && sport > dport) {
 		p.Fields.Flags |= pkt.FlagReverse
 		a, b, sport, dport = b, a, dport, sport
-	} else {
-		p.Fields.Flags &^= pkt.FlagReverse // of an outer header
 	}
 	a.put(&p.Key.A)
 	b.put(&p.Key.B)

@@ -163,6 +163,12 @@ func TestParseLayers(t *testing.T) {
 		if out := p.Parse(frame(1, tt.b)); out != Delivered || flow(&p) != tt.want {
 			t.Errorf("%s: Parse = %v, %s, want %s", tt.name, out, flow(&p), tt.want)
 		}
+		if six := p.Fields.Flags&pkt.FlagIPv6 != 0; six != (p.Key.Version == 6) {
+			t.Errorf("%s: IPv6 flag %v, version %d", tt.name, six, p.Key.Version)
+		}
+		if n := len(tt.b) - int(p.Prefix.Data); int(p.Fields.L4Len) > n {
+			t.Errorf("%s: payload of %d bytes, the frame has %d", tt.name, p.Fields.L4Len, n)
+		}
 	}
 }
 
@@ -206,6 +212,7 @@ func TestOuterStands(t *testing.T) {
 		{"CAPWAP, DTLS", over(5247, []byte{1, 0, 0, 0, 0, 0, 0, 0}, inner()), onPort(5247)},
 		{"CAPWAP, fragment", over(5247, u32(2<<19|1<<7, 0), eth(0x0800, inner())), onPort(5247)},
 		{"CAPWAP, protected 802.11", over(5247, u32(2<<19|1<<8, 0), u16(0x0841), make([]byte, 60)), onPort(5247)},
+		{"CAPWAP, 802.11 without data", over(5247, u32(2<<19|1<<8, 0), u16(0x4801), make([]byte, 22), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, inner()), onPort(5247)},
 		{"L2TP control", over(1701, u16(0xc802, 20, 1, 2, 3, 4), make([]byte, 8)), onPort(1701)},
 		{"AH too long", outer(51, cat([]byte{6, 99, 0, 0}, make([]byte, 40))), a + "51"},
 		{"AH too short", outer(51, cat([]byte{6, 0, 0, 0}, make([]byte, 40))), a + "51"},
@@ -302,6 +309,10 @@ func TestParseOutcomes(t *testing.T) {
 		{"last fragment", 1, eth(0x0800, ip4frag(1, 16, false, 17, make([]byte, 3))), Held},
 		{"IPv6 fragment", 1, eth(0x86dd, ip6(44, "fd00::1", "fd00::2", frag6(17, 1, 0, true, make([]byte, 16)))), Held},
 		{"fragment in a tunnel", 1, outer(4, ip4frag(1, 0, true, 17, make([]byte, 16))), Held},
+		{"last byte of the largest datagram", 1, eth(0x0800, ip4frag(1, 65512, false, 17, make([]byte, 3))), Held},
+		{"last byte of the largest IPv6 datagram", 1, eth(0x86dd, ip6(44, "fd00::1", "fd00::2", frag6(17, 1, 65528, false, make([]byte, 7)))), Held},
+		{"one byte more", 1, eth(0x0800, ip4frag(1, 65512, false, 17, make([]byte, 4))), BadFragment},
+		{"fragment behind headers too long to keep", 1, eth(0x86dd, ip6(60, "fd00::1", "fd00::2", ext(44, 130, frag6(17, 1, 0, true, make([]byte, 16))))), ExtHeader},
 		{"fragment not of eights", 1, eth(0x0800, ip4frag(1, 0, true, 17, make([]byte, 15))), BadFragment},
 		{"fragment of nothing", 1, eth(0x0800, ip4frag(1, 8, true, 17, nil)), BadFragment},
 		{"ping of death", 1, eth(0x0800, ip4frag(1, 65528, false, 1, make([]byte, 100))), BadFragment},

@@ -164,13 +164,28 @@ func TestTicks(t *testing.T) {
 			if m.kind != pkt.KindTick || list[m.ord].TS != m.ts {
 				t.Errorf("mark %d = %+v, want a tick with the time of the packet that follows, %d", i, m, list[m.ord].TS)
 			}
-			if i > 0 && m.ts-want[i-1].ts < uint64(tickEvery) {
-				t.Errorf("tick %d only %d ns after the one before", i, m.ts-want[i-1].ts)
+			if i > 0 && m.ts < want[i-1].ts+uint64(tickEvery) {
+				t.Errorf("tick %d at %d, the one before at %d", i, m.ts, want[i-1].ts)
 			}
 		}
 	}
 	if len(want) < 20 {
 		t.Errorf("only %d marks", len(want))
+	}
+}
+
+func TestTickExactly(t *testing.T) {
+	t.Parallel()
+	for gap, want := range map[uint64]int{tickEvery - 1: 2, tickEvery: 3} {
+		s, ring := newTestSteerer(t, FragmentConfig{})
+		for i := range uint64(2) {
+			f := frame(1, outer(6, tcp(1, 2, "x")))
+			f.TS += i * gap
+			steerFrame(t, s, f)
+		}
+		if len(ring.records) != want {
+			t.Errorf("two packets %d ns apart make %d records, want %d", gap, len(ring.records), want)
+		}
 	}
 }
 
