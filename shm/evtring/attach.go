@@ -61,6 +61,7 @@ func Tail(ringPath string, from From) (*Reader, error) {
 			r.position = r.oldest()
 		}
 		r.returned = r.position
+		r.atBeginning()
 		return nil
 	})
 	if err != nil {
@@ -118,9 +119,17 @@ func (r *Reader) start(cur *cursor.File, fresh bool) {
 		r.position = tail
 	}
 	r.returned = r.position
+	r.atBeginning()
 	cur.Position.Store(r.position)
 	r.own.Claim()
 	cur.Waiting.Store(0)
+}
+
+// atBeginning sets what is known of the first event that a ring ever had.
+func (r *Reader) atBeginning() {
+	if r.position == 0 && !r.known {
+		r.expect, r.known, r.trusted = 1, true, true
+	}
 }
 
 // remember sets what the last reader of this cursor had seen. Its sequence number

@@ -34,6 +34,8 @@ type Reader struct {
 	gap      bool   // records were skipped: the next one tells how many
 	resumeAt uint64 // counter up to which a restarted reader had been given records
 
+	tailLost int // times in a row that the tail made no sense
+
 	pending    Record // parsed, but its loss is reported first
 	pendingEnd uint64
 	hasPending bool
@@ -79,7 +81,7 @@ func (r *Reader) Next() (Record, error) {
 			continue
 		}
 		rec, size, ok := r.parse(uint64(word))
-		if !ok {
+		if !ok || r.stale(rec.Seq) {
 			return Record{}, r.corrupt()
 		}
 		r.window = r.window[size:]
@@ -130,6 +132,12 @@ func (r *Reader) parse(length uint64) (rec Record, size uint64, ok bool) {
 	}, size, true
 }
 
+// stale reports whether an event is one that was returned long ago: a damaged
+// tail led us to where it still lies.
+func (r *Reader) stale(seq uint64) bool {
+	return r.known && r.trusted && (Counter(seq)-r.expect)&counterMask > counterMask/2
+}
+
 // account compares a record's counter with the expected one. gap means that the
 // loss is to be reported before the record.
 func (r *Reader) account(seq uint64) (lost uint64, gap bool) {
@@ -161,16 +169,22 @@ func (r *Reader) fill() error {
 		}
 		return r.lapped()
 	}
-	n := min(ahead, toBlockEnd(r.position))
+	n := min(ahead, toBlockEnd(r.position)) &^ (align - 1)
+	if n == 0 {
+		return r.lostTail()
+	}
 	off := r.position & r.mask
 	copy(r.buf[:n], r.data[off:off+n])
 	loadFence(&r.fence)
 	if r.intent.Load()-r.position > capacity { // pairs with Producer.advance
 		return r.lapped()
 	}
-	r.window = r.buf[:n]
+	r.window, r.tailLost = r.buf[:n], 0
 	return nil
 }
+
+// patience is how often a reader meets a lost tail before it believes it.
+const patience = 3
 
 // lapped goes to the oldest block that is whole and will be for a while; the
 // first record there tells how many were lost.
@@ -189,15 +203,22 @@ func (r *Reader) oldest() uint64 {
 	}
 	pos := (intent-r.mask-1+BlockSize-1)&^(BlockSize-1) + BlockSize
 	if tail-pos > r.mask+1 {
-		return tail
+		return tail &^ (align - 1)
 	}
 	return pos
 }
 
-// lostTail is for a tail that went back: somebody wrote over the header. The
-// producer's next publication repairs it.
+// lostTail is for a tail that went back: somebody wrote over the header, now or
+// when we went where we are. The last event that was whole is still a good place
+// to look from, and the producer's next publication repairs the tail. When that
+// does not help, it is our position that is wrong.
 func (r *Reader) lostTail() error {
 	r.stats.Corrupt++
+	r.position, r.gap = r.returned, true
+	if r.tailLost++; r.tailLost > patience {
+		r.position = r.oldest()
+		r.returned, r.tailLost = r.position, 0
+	}
 	return &CorruptError{Position: r.position, Count: r.stats.Corrupt}
 }
 

@@ -125,11 +125,12 @@ func (g *registry) lag(tail, capacity uint64) uint64 {
 }
 
 // slowest returns the reader that is furthest behind among those to be waited
-// for; nil when there is none.
-func (g *registry) slowest(tail uint64) (worst *registered, position uint64) {
+// for; nil when there is none. One that is lapped, or whose cursor makes no sense,
+// has nothing to gain from it.
+func (g *registry) slowest(tail, capacity uint64) (worst *registered, position uint64) {
 	for _, r := range g.list {
 		pos := r.file.Position.Load()
-		if r.givenUp || int64(tail-pos) < 0 || r.owner.State() == layout.StateClosed {
+		if r.givenUp || tail-pos > capacity || r.owner.State() == layout.StateClosed {
 			continue
 		}
 		if worst == nil || int64(position-pos) > 0 {

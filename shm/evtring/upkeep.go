@@ -185,7 +185,7 @@ func (p *Producer) WaitRoom(timeout time.Duration) bool {
 
 // limit is the position that must not be written beyond; not ok: none.
 func (p *Producer) limit() (uint64, bool) {
-	r, pos := p.readers.slowest(p.published)
+	r, pos := p.readers.slowest(p.published, p.mask+1)
 	return pos + p.mask + 1, r != nil
 }
 
@@ -208,7 +208,7 @@ func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 	// Wake us when a quarter is free: waking is dear.
 	p.want.Store(end - (p.mask+1)*3/4)
 	for {
-		r, pos := p.readers.slowest(p.published)
+		r, pos := p.readers.slowest(p.published, p.mask+1)
 		if r == nil || int64(pos+p.mask+1-end) >= 0 {
 			return true
 		}
