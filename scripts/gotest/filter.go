@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -66,12 +67,33 @@ func one(line string, w io.Writer, verbose bool, held map[testKey][]string, skip
 	case "pass":
 		delete(held, k)
 	case "fail":
-		if !verbose {
-			fmt.Fprint(w, strings.Join(held[k], ""))
+		tell(w, verbose, held, k)
+		if e.Test == "" { // tests that a crash has left without a result
+			for _, k := range unfinished(held, e.Package) {
+				tell(w, verbose, held, k)
+			}
 		}
-		delete(held, k)
 	}
 	return skips
+}
+
+// tell prints the output of what failed, once.
+func tell(w io.Writer, verbose bool, held map[testKey][]string, k testKey) {
+	if !verbose {
+		fmt.Fprint(w, strings.Join(held[k], ""))
+	}
+	delete(held, k)
+}
+
+func unfinished(held map[testKey][]string, pkg string) []testKey {
+	var keys []testKey
+	for k := range held {
+		if k.pkg == pkg {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b testKey) int { return strings.Compare(a.test, b.test) })
+	return keys
 }
 
 // closing reports whether a line of a package, outside of its tests, is its result.

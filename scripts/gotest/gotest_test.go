@@ -20,6 +20,7 @@ const stream = `{"Action":"start","Package":"weir/a"}
 {"Action":"output","Package":"weir/a","Test":"TestBad","Output":"    a_test.go:20: f(1) = 2, want 3\n"}
 {"Action":"output","Package":"weir/a","Test":"TestBad","Output":"--- FAIL: TestBad (0.00s)\n"}
 {"Action":"fail","Package":"weir/a","Test":"TestBad"}
+{"Action":"output","Package":"weir/a","Test":"TestHung","Output":"SIGQUIT: quit\n"}
 {"Action":"output","Package":"weir/a","Output":"FAIL\n"}
 {"Action":"output","Package":"weir/a","Output":"FAIL\tweir/a\t0.1s\n"}
 {"Action":"fail","Package":"weir/a"}
@@ -43,7 +44,7 @@ func TestFilter(t *testing.T) {
 		t.Errorf("filter: skips = %v, want [%v]", skips, want)
 	}
 	want := "=== RUN   TestBad\n    a_test.go:20: f(1) = 2, want 3\n--- FAIL: TestBad (0.00s)\n" +
-		"FAIL\tweir/a\t0.1s\nFAIL\n" +
+		"FAIL\tweir/a\t0.1s\nFAIL\nSIGQUIT: quit\n" +
 		"ok  \tweir/b\t0.2s\n" +
 		"c.go:1: broken\nFAIL\tweir/c [build failed]\n" +
 		"go: something of its own\n"
