@@ -156,6 +156,7 @@ func TestParseLayers(t *testing.T) {
 		{"IPv4 options", eth(0x0800, ip4opt(17, "10.0.0.1", "10.0.0.2", make([]byte, 8), udp(1, 2, []byte("hello")))), `10.0.0.1:1 > 10.0.0.2:2 17 "hello"`},
 		{"UDP length less than the packet", outer(17, cat(u16(1, 2, 13, 0), []byte("helloTRAIL"))), `10.0.0.1:1 > 10.0.0.2:2 17 "hello"`},
 		{"UDP length impossible", outer(17, cat(u16(1, 2, 3, 0), []byte("hello"))), `10.0.0.1:1 > 10.0.0.2:2 17 "hello"`},
+		{"UDP length impossible, longer", outer(17, cat(u16(1, 2, 3, 0), []byte("hello, hello, hello"))), `10.0.0.1:1 > 10.0.0.2:2 17 "hello, hello, hello"`},
 		{"three tunnels", outer(4, ip4(41, "172.16.0.1", "172.16.0.2", ip6(47, "fd00::1", "fd00::2", cat(u16(0, 0x0800), inner())))), in4 + ` gre "hello"`},
 	}
 	var p Packet
