@@ -15,7 +15,7 @@ const (
 
 // inspectPacket shows a packet of a flow that is not final to the dissectors.
 func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer bool) {
-	if len(v.payload) == 0 {
+	if len(v.payload) == 0 || r.IPProto() == protoTCP && padding(v) {
 		return
 	}
 	if r.Has(flow.Follow) && r.IPProto() != protoTCP {
@@ -47,6 +47,22 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 		return
 	}
 	w.verdict(slot, r, x, w.show(x), keep, v, dir)
+}
+
+// padding reports whether the payload of a TCP segment is what some stacks leave
+// behind a bare ACK: up to six zero bytes that fill an Ethernet frame, counted in
+// the IP length by mistake. Taken as data they would stand where the first bytes of
+// the stream belong.
+func padding(v *view) bool {
+	if len(v.payload) > 6 || v.d.TCPFlags() != tcpACK {
+		return false
+	}
+	for _, b := range v.payload {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // beginSession gives the flow private state, cutting the oldest inspection short

@@ -12,9 +12,11 @@ import (
 
 // label is one flow as nDPI sees it; see the README of the corpus.
 type label struct {
-	Key      string `json:"key"`
-	Proto    string `json:"proto"`
-	Stock    string `json:"stock"`
+	Key   string `json:"key"`
+	Proto string `json:"proto"`
+	Stock struct {
+		Proto string `json:"proto"`
+	} `json:"stock"` // what nDPI says without the custom rules of its tests
 	App      string `json:"app"`
 	Method   string `json:"method"`
 	Hostname string `json:"hostname"`
@@ -25,14 +27,18 @@ type label struct {
 // byDPI reports whether the label rests on the flow's bytes.
 func (l *label) byDPI() bool { return strings.HasPrefix(l.Method, "dpi") }
 
-// master returns the protocol part of the label's name.
-func (l *label) master() string {
+// accepted returns our names for what the label says: of its whole name when that
+// is listed, otherwise of the protocol before the dot.
+func (l *label) accepted() []string {
 	p := l.Proto
-	if l.Stock != "" {
-		p = l.Stock
+	if l.Stock.Proto != "" {
+		p = l.Stock.Proto
+	}
+	if n, ok := names[p]; ok {
+		return n
 	}
 	m, _, _ := strings.Cut(p, ".")
-	return m
+	return names[m]
 }
 
 // flowJSON are the keys of a replayed flow that are compared.

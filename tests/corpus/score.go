@@ -48,7 +48,7 @@ func (s *score) add(capture string, l *label, ours []*flowJSON) {
 			claims[c] = true
 		}
 	}
-	accepted := names[l.master()]
+	accepted := l.accepted()
 	agreed := slices.ContainsFunc(accepted, func(n string) bool { return claims[n] })
 	s.allLabelled++
 	if agreed {
