@@ -235,8 +235,9 @@ func dnsResolve(m []byte, h dnsHeader, out *Result) {
 		return
 	}
 	at, ttl := q.name, ^uint32(0)
-	// Servers write the chain in order, as a rule: one pass finds the end of it.
-	for range 4 {
+	// Servers write the chain in order, as a rule: one pass finds the end of it. More
+	// than a second would let a message made for that cost more than it is worth.
+	for range 2 {
 		was := at
 		off := first
 		for range min(h.an, dnsMaxLook) {

@@ -60,7 +60,7 @@ const (
 	dnsHeaderLen = 12
 	dnsMaxName   = 255 // RFC 1035 section 2.3.4
 	dnsMaxJumps  = 4   // pointers in a row; writers use one, hostile ones thousands
-	dnsMaxLook   = 64  // records of a message whose data is looked at
+	dnsMaxLook   = 48  // records of a message whose data is looked at
 )
 
 type dnsHeader struct {
@@ -150,8 +150,9 @@ func dnsText(dst *[dnsMaxName]byte, m []byte, off int) (text []byte, ok bool) {
 		if len(label) == 0 {
 			return dst[:n], true
 		}
-		// Each turn adds at least two bytes: a loop of pointers ends here.
-		if n+1+len(label) > dnsMaxName {
+		// On the wire a name is two bytes longer than its text. Each turn adds at least
+		// two: a loop of pointers ends here.
+		if n+1+len(label) > dnsMaxName-2 {
 			return nil, false
 		}
 		if n > 0 {

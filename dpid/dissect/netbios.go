@@ -9,7 +9,7 @@ func init() {
 	register(Spec{
 		Name: "netbios", ID: 20, Category: "network", Over: TCP | UDP, Ports: []uint16{137, 138, 139}, Bytes: 512,
 		Carries: []string{"smb"},
-		Detect:  detectNetBIOS,
+		Detect:  detectNetBIOS, Follow: followNetBIOS,
 	})
 }
 
@@ -29,6 +29,18 @@ func detectNetBIOS(in *Input, out *Result) Verdict {
 		return Yes
 	}
 	return No
+}
+
+// followNetBIOS takes names and addresses out of the answer to a name query.
+func followNetBIOS(in *Input, out *Result) Verdict {
+	m := in.Packet
+	if in.IPProto == 6 || len(m) < dnsHeaderLen {
+		return No
+	}
+	if !nbNames(m, out) || dnsReadHeader(m).response() {
+		return No
+	}
+	return More
 }
 
 const (
@@ -68,14 +80,15 @@ func nbDecode(b []byte, name *nbName) bool {
 	return true
 }
 
-// tell reports a name. Bytes of an OEM code page are no UTF-8 and become '?'.
-func (n *nbName) tell(key string, out *Result) {
+// printable returns the name as text. Bytes of an OEM code page are no UTF-8 and
+// become '?'.
+func (n *nbName) printable() []byte {
 	for i, c := range n.text[:n.n] {
 		if c < ' ' || c >= 0x7f {
 			n.text[i] = '?'
 		}
 	}
-	out.Str(key, n.text[:n.n])
+	return n.text[:n.n]
 }
 
 // nbIsQuestion reports whether q asks for a NetBIOS name: DNS does not claim it.
@@ -112,8 +125,8 @@ func nbNames(m []byte, out *Result) bool {
 		return false
 	}
 	out.Str("netbios.service", []byte("name"))
-	name.tell("netbios.name", out)
-	out.SetName(name.text[:name.n])
+	out.Str("netbios.name", name.printable())
+	out.SetName(name.printable())
 	out.Uint("netbios.suffix", uint64(name.suffix))
 	out.Uint("netbios.opcode", uint64(h.opcode()))
 	if !h.response() {
@@ -171,7 +184,7 @@ func nbStatus(b []byte, out *Result) {
 		var name nbName
 		copy(name.text[:], b[:15])
 		name.n = len(bytes.TrimRight(b[:15], " \x00"))
-		name.tell("netbios.names", out)
+		out.StrList("netbios.names", name.printable())
 	}
 }
 
@@ -201,10 +214,10 @@ func nbDatagram(m []byte, out *Result) bool {
 	}
 	out.Rule("datagram", 100)
 	out.Str("netbios.service", []byte("datagram"))
-	out.SetName(src.text[:src.n])
-	src.tell("netbios.name", out)
+	out.SetName(src.printable())
+	out.Str("netbios.name", src.printable())
 	out.Addr("netbios.source", m[4:8])
-	dst.tell("netbios.destination", out)
+	out.Str("netbios.destination", dst.printable())
 	return true
 }
 
@@ -252,8 +265,8 @@ func nbRequest(b []byte, out *Result) Verdict {
 	}
 	out.Rule("session request", 100)
 	out.Str("netbios.service", []byte("session"))
-	called.tell("netbios.name", out)
-	calling.tell("netbios.calling", out)
+	out.Str("netbios.name", called.printable())
+	out.Str("netbios.calling", calling.printable())
 	return Yes
 }
 

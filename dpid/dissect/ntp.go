@@ -5,7 +5,7 @@ import "encoding/binary"
 func init() {
 	register(Spec{
 		Name: "ntp", ID: 9, Category: "infrastructure", Over: UDP, Ports: []uint16{123}, Bytes: 512,
-		Detect: detectNTP,
+		Detect: detectNTP, Follow: followNTP,
 	})
 }
 
@@ -60,6 +60,19 @@ func detectNTP(in *Input, out *Result) Verdict {
 	}
 	ntpTell(m, home, out)
 	return Yes
+}
+
+// followNTP takes stratum and reference of the server out of its first answer.
+func followNTP(in *Input, out *Result) Verdict {
+	m := in.Packet
+	if !ntpTime(m) {
+		return No
+	}
+	if m[0]&7 == 3 { // asked again
+		return More
+	}
+	ntpTellServer(m, out)
+	return No
 }
 
 // ntpTime reports whether all fields of a time packet are in bounds.
@@ -146,6 +159,12 @@ func ntpTell(m []byte, home bool, out *Result) {
 	out.Rule("time packet", confidence)
 	out.Uint("ntp.version", uint64(m[0]>>3&7))
 	out.Uint("ntp.mode", uint64(m[0]&7))
+	if m[0]&7 != 3 || m[1] != 0 { // a client that serves nobody has none
+		ntpTellServer(m, out)
+	}
+}
+
+func ntpTellServer(m []byte, out *Result) {
 	out.Uint("ntp.stratum", uint64(m[1]))
 	switch ref := m[12:16]; {
 	case ref[0]|ref[1]|ref[2]|ref[3] == 0:

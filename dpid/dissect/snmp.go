@@ -3,7 +3,7 @@ package dissect
 func init() {
 	register(Spec{
 		Name: "snmp", ID: 23, Category: "infrastructure", Over: UDP, Ports: []uint16{161, 162}, Bytes: 1500,
-		Detect: detectSNMP,
+		Detect: detectSNMP, Follow: followSNMP,
 	})
 }
 
@@ -34,6 +34,20 @@ func detectSNMP(in *Input, out *Result) Verdict {
 	}
 	out.Rule("message", 95)
 	return Yes
+}
+
+// followSNMP looks for the engine and the user of v3: the first messages only ask
+// for the engine's id (RFC 3414 section 4).
+func followSNMP(in *Input, out *Result) Verdict {
+	tag, msg, _, ok := berNext(in.Packet, true)
+	if !ok || tag != berSequence {
+		return No
+	}
+	version, msg, ok := berUint(msg)
+	if !ok || version != 3 || !snmpV3(msg, out) || out.has("snmp.user") {
+		return No
+	}
+	return More
 }
 
 // snmpPDUs are the names of PDU tags, less 0xa0 (RFC 3416 section 3, RFC 1157).
