@@ -61,9 +61,9 @@ func (p *Packet) key4(ifIndex uint16, proto uint8, src, dst, ports uint32) {
 	s := uint64(src)<<16 | uint64(ports>>16)
 	d := uint64(dst)<<16 | uint64(ports&0xffff)
 	a, b := min(s, d), max(s, d)
-	flags := uint16(0)
+	flags := uint16(pkt.FlagEthernet)
 	if s > d {
-		flags = pkt.FlagReverse
+		flags |= pkt.FlagReverse
 	}
 	p.Fields.Flags = flags
 	k := &p.Key

@@ -63,6 +63,9 @@ func (p *Packet) start(f *source.Frame) {
 	if p.Fields.CapLen < f.WireLen {
 		p.Fields.Flags = pkt.FlagTruncated
 	}
+	if f.Link == linkEthernet {
+		p.Fields.Flags |= pkt.FlagEthernet // dpid keeps the addresses
+	}
 }
 
 // begin sets Fields and Prefix to what the frame says before it is looked into.

@@ -23,7 +23,7 @@ func flow(p *Packet) string {
 		s += fmt.Sprintf(" vlan %d", p.Key.VLAN)
 	}
 	if k := p.Fields.Link; k != pkt.LinkPlain {
-		s += " " + map[bool]string{true: "geneve", false: pkt.LinkName(k)}[k == linkGeneve]
+		s += " " + pkt.LinkName(k)
 	}
 	b := p.b[p.Prefix.Data:]
 	return s + fmt.Sprintf(" %q", b[:min(len(b), int(p.Fields.L4Len))])
@@ -375,7 +375,7 @@ func TestParseFields(t *testing.T) {
 	}
 	fields := pkt.Fields{
 		TS: 1e18, WireLen: uint32(len(b)), CapLen: uint32(len(b)), Seq: 0x01020304, Ack: 0x05060708, L4Len: 6,
-		Flags: pkt.FlagReverse | pkt.FlagIPv6 | pkt.FlagVLAN, TCPFlags: 0x18, Kind: pkt.KindPacket, IPProto: 6,
+		Flags: pkt.FlagReverse | pkt.FlagIPv6 | pkt.FlagVLAN | pkt.FlagEthernet, TCPFlags: 0x18, Kind: pkt.KindPacket, IPProto: 6,
 	}
 	if p.Fields != fields {
 		t.Errorf("fields = %+v, want %+v", p.Fields, fields)

@@ -131,7 +131,7 @@ func (p *Packet) geneve(off, end int) (Outcome, bool) {
 		return 0, false
 	}
 	n := 8 + 4*int(p.b[off]&0x3f)
-	return p.tunnel(linkGeneve, be16(p.b[off+2:]), off+n, end)
+	return p.tunnel(pkt.LinkGeneve, be16(p.b[off+2:]), off+n, end)
 }
 
 // gtpu reads a G-PDU, 3GPP TS 29.281 section 5.1. Everything else that comes by

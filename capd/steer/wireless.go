@@ -6,9 +6,6 @@ import (
 	"weir/proto/pkt"
 )
 
-// linkGeneve is the link kind of Geneve, the one after the last of package pkt.
-const linkGeneve = pkt.LinkL2TP + 1
-
 // etherWiFi stands for an 802.11 frame where an EtherType is wanted. It is no
 // EtherType: on a wire its value is a length.
 const etherWiFi = 1

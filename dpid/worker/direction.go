@@ -13,13 +13,8 @@ const (
 	protoICMPv6 = 58
 )
 
-func hasPorts(proto uint8) bool {
-	switch proto {
-	case protoTCP, protoUDP, 33, 132, 136: // DCCP, SCTP, UDP-Lite
-		return true
-	}
-	return false
-}
+// hasPorts must agree with capd's steering: the key is made on both sides.
+func hasPorts(proto uint8) bool { return proto == protoTCP || proto == protoUDP }
 
 func transportOf(proto uint8) dissect.Transport {
 	switch proto {

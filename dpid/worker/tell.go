@@ -54,8 +54,8 @@ func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 
 // encode lays out the part of an event that is not the description.
 func (w *Worker) encode(b []byte, r *flow.Record, rev uint32) {
-	r.Key(&w.key)
-	k := &w.key
+	k := &w.told // not w.key: a flow may be told while another is being created
+	r.Key(k)
 	c := event.Counters{
 		ID: r.ID(), Rev: rev, Worker: uint16(w.set.Worker), Flags: eventFlags(r),
 		First: r.First(), Last: r.Last(), Client: k.A, Server: k.B, ClientPort: k.PortA, ServerPort: k.PortB,

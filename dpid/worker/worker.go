@@ -74,7 +74,8 @@ type Worker struct {
 	inspect sessions
 	snap    snapshots
 	stats   statsWalk
-	key     flowkey.Key
+	key     flowkey.Key // of the packet or flow at hand
+	told    flowkey.Key // of the flow whose event is written
 	desc    event.Description
 	text    scratch
 	out     dissect.Result

@@ -18,7 +18,7 @@ import (
 // and the one it leaves by; elsewhere both are the capture interface.
 type Key struct {
 	A, B         [16]byte
-	PortA, PortB uint16 // 0 unless TCP, UDP, SCTP, DCCP or UDP-Lite
+	PortA, PortB uint16 // 0 unless TCP or UDP
 	VLAN         uint16 // innermost 802.1Q VLAN id, 0 without a tag
 	IfA, IfB     uint16 // interface table indices, IfA <= IfB
 	Proto        uint8  // IP protocol number

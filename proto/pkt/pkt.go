@@ -69,6 +69,7 @@ const (
 	LinkTeredo
 	LinkCAPWAP
 	LinkL2TP
+	LinkGeneve
 )
 
 // LinkName returns the name of a link kind, "" for a plain one.
@@ -79,7 +80,7 @@ func LinkName(l uint8) string {
 	return "unknown"
 }
 
-var linkNames = [...]string{"", "pppoe", "mpls", "gre", "ipip", "vxlan", "gtpu", "teredo", "capwap", "l2tp"}
+var linkNames = [...]string{"", "pppoe", "mpls", "gre", "ipip", "vxlan", "gtpu", "teredo", "capwap", "l2tp", "geneve"}
 
 // Descriptor is a view of 64 bytes.
 // Precondition of every method: len(d) >= DescSize.
