@@ -322,22 +322,6 @@ func TestHeaderOverwritten(t *testing.T) {
 	}
 }
 
-func TestNoPermission(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may open everything")
-	}
-	cfg := testConfig(t, 64, 1<<16)
-	p, c := openPair(t, cfg)
-	if err := os.Chmod(cfg.Path, 0); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, p, 0, 20)
-	drain(t, c, 0, 20)
-	if _, err := OpenConsumer(cfg.Path, cfg.CursorPath, Options{}); !errors.Is(err, os.ErrPermission) {
-		t.Errorf("OpenConsumer() = %v, want no permission", err)
-	}
-}
-
 // TestFlippedBytes changes random bytes of both files while the ring is in use.
 // Nothing is promised but survival, and that a new pair of files works.
 func TestFlippedBytes(t *testing.T) {
