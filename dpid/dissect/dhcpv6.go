@@ -15,8 +15,11 @@ func init() {
 var dhcpv6Types = [...]string{
 	1: "SOLICIT", 2: "ADVERTISE", 3: "REQUEST", 4: "CONFIRM", 5: "RENEW", 6: "REBIND", 7: "REPLY", 8: "RELEASE",
 	9: "DECLINE", 10: "RECONFIGURE", 11: "INFORMATION-REQUEST", 12: "RELAY-FORW", 13: "RELAY-REPL",
-	14: "LEASEQUERY", 15: "LEASEQUERY-REPLY",
+	14: "LEASEQUERY", 15: "LEASEQUERY-REPLY", 20: "DHCPV4-QUERY", 21: "DHCPV4-RESPONSE", // RFC 7341
+	36: "ADDR-REG-INFORM", 37: "ADDR-REG-REPLY", // RFC 9686
 }
+
+func dhcpv6Type(t byte) bool { return int(t) < len(dhcpv6Types) && dhcpv6Types[t] != "" }
 
 // detectDHCPv6 looks for a message of RFC 8415 section 8: type, transaction (3),
 // options; or of section 9, between relays: type, hops, link and peer address,
@@ -28,7 +31,7 @@ func detectDHCPv6(in *Input, out *Result) Verdict {
 		return No
 	}
 	m := in.Packet
-	if len(m) < 4+4 || m[0] == 0 || int(m[0]) >= len(dhcpv6Types) {
+	if len(m) < 4+4 || !dhcpv6Type(m[0]) {
 		return No
 	}
 	typ := m[0]
@@ -40,7 +43,7 @@ func detectDHCPv6(in *Input, out *Result) Verdict {
 		if hops == 0 {
 			out.Addr("dhcpv6.peer", m[18:34])
 		}
-		if m = inner; len(m) < 8 || m[0] == 0 || int(m[0]) >= len(dhcpv6Types) {
+		if m = inner; len(m) < 8 || !dhcpv6Type(m[0]) {
 			return No
 		}
 	}

@@ -171,14 +171,14 @@ func dnsHeaderSane(h dnsHeader, home bool) bool {
 		}
 	}
 	if h.response() {
-		return h.qd <= 1 && op <= dnsOpDSO && op != 3 && (h.qd == 1 || rcode != 0 || h.an > 0 || op == dnsOpIQuery)
+		return h.qd <= 8 && op <= dnsOpDSO && op != 3 && (h.qd > 0 || rcode != 0 || h.an > 0 || op == dnsOpIQuery)
 	}
 	if rcode != 0 || h.flags&dnsAA != 0 && op == dnsOpQuery && !home {
 		return false
 	}
 	switch op {
 	case dnsOpQuery: // an authority is the SOA of IXFR; additional are OPT, TSIG, SIG(0)
-		return h.qd == 1 && h.an == 0 && h.ns <= 1 && h.ar <= 4
+		return h.qd >= 1 && h.qd <= 8 && h.an == 0 && h.ns <= 1 && h.ar <= 4
 	case dnsOpIQuery: // RFC 1035 section 6.4: an answer without a question
 		return h.qd == 0 && h.an >= 1 && h.an <= 4 && h.ns == 0 && h.ar <= 4
 	case dnsOpStatus:
@@ -219,6 +219,10 @@ func dnsQuestionSane(m []byte, h dnsHeader, home bool) Verdict {
 		return No
 	}
 	if home {
+		// Nobody answers several questions, some ask them: then all must be well formed.
+		if h.qd > 1 && dnsWalk(m, h) == dnsBad {
+			return No
+		}
 		return Yes
 	}
 	for _, c := range name {

@@ -33,7 +33,7 @@ func dnsTellQuestion(m []byte, h dnsHeader, k *messageKeys, out *Result) {
 		out.Uint(k.opcode, uint64(op))
 	}
 	q := dnsQuestion{name: dnsHeaderLen}
-	next := dnsHeaderLen
+	var next int
 	switch {
 	case h.qd > 0:
 		q, next = dnsReadQuestion(m, dnsHeaderLen)

@@ -109,7 +109,7 @@ func nbNames(m []byte, out *Result) bool {
 	default:
 		return false
 	}
-	if h.qd > 1 || h.an > 1 || h.ns > 1 || h.ar > 1 || h.qd+h.an == 0 || h.flags&0x60 != 0 {
+	if h.qd > 1 || h.an > 1 || h.ns > 1 || h.ar > 1 || h.qd+h.an+h.ns == 0 || h.flags&0x60 != 0 {
 		return false
 	}
 	var name nbName

@@ -1,12 +1,39 @@
 package dissect
 
-import "testing"
+import (
+	"encoding/hex"
+	"testing"
+)
 
-// TestSTUNCarries holds the names of what may follow STUN against the registry.
+// TestSTUNCarries opens a flow with STUN and goes on with DTLS: the flow is told as
+// the one at once and as the other later. What nobody takes over stays STUN.
 func TestSTUNCarries(t *testing.T) {
 	t.Parallel()
-	if _, ok := ByName("dtls"); !ok {
-		t.Error("dtls is not registered, STUN would keep its flows")
+	request, err := hex.DecodeString("000100002112a442" + "b7e7a701bc34d686fa87dfae")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := append(append([]byte{0xfe, 0xfd}, make([]byte, 32)...), 0, 0, 0, 2, 0xc0, 0x2b, 1, 0)
+	size := byte(len(body))
+	hello := append([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12 + size, 1, 0, 0, size, 0, 0, 0, 0, 0, 0, 0, size}, body...)
+	tests := []struct {
+		name  string
+		third []byte
+		want  string
+	}{
+		{"DTLS", hello, "dtls"},
+		{"STUN", request, "stun"},
+		{"noise", []byte("media that nobody knows"), "stun"},
+	}
+	for _, tt := range tests {
+		s := sample{over: UDP, ipProto: 17, cport: 50000, sport: 50001, packets: []packet{{data: request}, {data: request}, {data: tt.third}}}
+		var trial Trial
+		trial.Init(UDP, 17, s.cport, s.sport)
+		in, out := newInput(), new(Result)
+		_, at := s.play(&trial, in, out, new(Result), nil)
+		if got := trial.Chosen(); at != 1 || got == nil || got.Name != tt.want {
+			t.Errorf("STUN, STUN, %s: %v after packet %d, want %s, known since packet 1", tt.name, got, at, tt.want)
+		}
 	}
 }
 
