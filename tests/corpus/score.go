@@ -117,9 +117,20 @@ func (s *score) names(capture string, l *label, ours []*flowJSON) {
 }
 
 // sameHost compares as the corpus asks: lower case, the label's first 79 bytes.
+// nDPI writes '?' for every byte that is not printable ASCII (ndpi_hostname_sni_set),
+// so such a byte of ours equals '?'.
 func sameHost(ours, theirs string) bool {
 	ours, theirs = strings.ToLower(ours), strings.ToLower(theirs)
-	return ours[:min(len(ours), 79)] == theirs[:min(len(theirs), 79)]
+	ours, theirs = ours[:min(len(ours), 79)], theirs[:min(len(theirs), 79)]
+	if len(ours) != len(theirs) {
+		return false
+	}
+	for i := range len(ours) {
+		if ours[i] != theirs[i] && (theirs[i] != '?' || ours[i] > ' ' && ours[i] < 0x7f) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *score) note(format string, args ...any) {

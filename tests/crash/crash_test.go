@@ -82,7 +82,9 @@ func killed(t *testing.T, r *rand.Rand, victim string, args ...string) (flows []
 	go func() { end <- cmd.Wait() }()
 	timeout := time.After(2 * time.Minute)
 	for {
-		pause := time.After(time.Duration(5+r.IntN(120)) * time.Millisecond)
+		// Long enough for a restarted process to get somewhere: a process that is
+		// killed faster than it can start makes no progress, and proves nothing.
+		pause := time.After(time.Duration(5+r.IntN(600)) * time.Millisecond)
 		select {
 		case err := <-end:
 			if err != nil {
