@@ -36,6 +36,7 @@ type Result struct {
 	ja4Len     uint8
 	answers    int
 	nattrs     int
+	keys       uint64 // which keys may be in attrs
 	host       [255]byte
 	nameLen    uint8
 	ja4        [64]byte
@@ -51,7 +52,7 @@ type Result struct {
 func (r *Result) Reset() {
 	r.rule, r.confidence, r.hostFrom = "", 0, event.SourceNone
 	r.hostLen, r.ja4Len, r.nameLen, r.answers, r.nattrs = 0, 0, 0, 0, 0
-	r.nexpected = 0
+	r.nexpected, r.keys = 0, 0
 }
 
 // Rule says in a few constant words what decided, for the evidence: "ClientHello".
@@ -184,9 +185,15 @@ func (r *Result) Attrs() []byte { return r.attrs[:r.nattrs] }
 
 // add appends an attribute. A key that is no list has one value, the first.
 func (r *Result) add(kind event.AttrKind, key string, value []byte) {
-	if len(value) == 0 || kind&event.AttrList == 0 && r.has(key) {
+	if len(value) == 0 {
 		return
 	}
+	// A filter of the keys so far saves most walks along the list.
+	bit := uint64(1) << ((uint(len(key))*5 ^ uint(key[len(key)-1])*3 ^ uint(key[len(key)/2])) & 63)
+	if kind&event.AttrList == 0 && r.keys&bit != 0 && r.has(key) {
+		return
+	}
+	r.keys |= bit
 	value = value[:min(len(value), 512)]
 	r.nattrs = len(event.AppendAttr(r.attrs[:r.nattrs], kind, key, value))
 }
