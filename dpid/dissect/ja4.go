@@ -120,20 +120,32 @@ type printMemo struct {
 		shape  [374]byte
 		prints fingerprints
 	}
+	// Room to work in: on the stack it would be cleared each time.
+	shape   helloShape
+	text    [6*3*maxPrint + 4*maxPrint + 16]byte
+	numbers [maxPrint]uint16
+	large   fingerprints // of a shape too long for an entry
 }
 
-// of returns the fingerprints of s.
-func (m *printMemo) of(s *helloShape) (f fingerprints) {
-	shape := s.b[:s.n]
+// of returns the fingerprints of h, valid until the next call. It reports false for
+// a hello that has none.
+func (m *printMemo) of(h *clientHello, kind byte) (*fingerprints, bool) {
+	if !h.sound || !m.shape.fill(h, kind) {
+		return nil, false
+	}
+	shape := m.shape.b[:m.shape.n]
 	e := &m.entry[hashShape(shape)%uint64(len(m.entry))]
 	if int(e.size) == len(shape) && bytes.Equal(e.shape[:e.size], shape) {
-		return e.prints
+		return &e.prints, true
 	}
-	f.ja3, f.ja4 = s.ja3(), s.ja4()
+	f := &m.large
 	if len(shape) <= len(e.shape) {
-		e.size, e.prints = uint16(copy(e.shape[:], shape)), f
+		e.size = uint16(copy(e.shape[:], shape))
+		f = &e.prints
 	}
-	return f
+	f.ja3 = m.shape.ja3(m.text[:0])
+	f.ja4 = m.shape.ja4(m.text[:0], m.numbers[:0])
+	return f, true
 }
 
 func hashShape(b []byte) uint64 {
@@ -148,10 +160,9 @@ func hashShape(b []byte) uint64 {
 	return h >> 32
 }
 
-// ja3 hashes "version,ciphers,extensions,groups,formats" in decimal.
-func (s *helloShape) ja3() [md5.Size]byte {
-	var buf [6*3*maxPrint + 4*maxPrint + 16]byte
-	b := strconv.AppendUint(buf[:0], uint64(binary.BigEndian.Uint16(s.b[shapeVersion:])), 10)
+// ja3 hashes "version,ciphers,extensions,groups,formats" in decimal. text is room.
+func (s *helloShape) ja3(text []byte) [md5.Size]byte {
+	b := strconv.AppendUint(text, uint64(binary.BigEndian.Uint16(s.b[shapeVersion:])), 10)
 	for i := range 3 {
 		b = appendNumbers(append(b, ','), s.list(i))
 	}
@@ -178,35 +189,33 @@ func appendNumbers(dst, list []byte) []byte {
 
 // ja4 is head, hash of the sorted ciphers, hash of the sorted extensions with the
 // signature algorithms behind them. The head has the server name and ALPN already,
-// so the second hash leaves them out.
-func (s *helloShape) ja4() (f [ja4Size]byte) {
-	var numbers [maxPrint]uint16
-	var text [2*5*maxPrint + 1]byte
+// so the second hash leaves them out. text and numbers are room.
+func (s *helloShape) ja4(text []byte, numbers []uint16) (f [ja4Size]byte) {
 	b := append(f[:0], s.b[shapeKind])
 	b = append(b, ja4Version(binary.BigEndian.Uint16(s.b[shapeHighest:]))...)
 	b = append(b, s.b[shapeSNI])
 	b = appendCount(appendCount(b, len(s.list(0))/2), len(s.list(1))/2)
 	b = append(append(b, s.b[shapeALPN:shapeALPN+2]...), '_')
 
-	ciphers := numbers[:0]
+	ciphers := numbers
 	for l := s.list(0); len(l) > 0; l = l[2:] {
 		ciphers = append(ciphers, binary.BigEndian.Uint16(l))
 	}
 	slices.Sort(ciphers)
-	t := text[:0]
+	t := text
 	for _, c := range ciphers {
 		t = appendHexNumber(t, c)
 	}
 	b = append(appendHash12(b, t), '_')
 
-	exts := numbers[:0]
+	exts := numbers
 	for l := s.list(1); len(l) > 0; l = l[2:] {
 		if typ := binary.BigEndian.Uint16(l); typ != extServerName && typ != extALPN {
 			exts = append(exts, typ)
 		}
 	}
 	slices.Sort(exts)
-	t = text[:0]
+	t = text
 	for _, e := range exts {
 		t = appendHexNumber(t, e)
 	}
@@ -221,8 +230,8 @@ func (s *helloShape) ja4() (f [ja4Size]byte) {
 
 // reportServerPrints adds JA3S and JA4S.
 func reportServerPrints(h *serverHello, kind byte, out *Result) {
-	var text [6*maxPrint + 16]byte
-	b := strconv.AppendUint(text[:0], uint64(h.version), 10)
+	text := out.prints.text[:0]
+	b := strconv.AppendUint(text, uint64(h.version), 10)
 	b = append(strconv.AppendUint(append(b, ','), uint64(h.cipher), 10), ',')
 	exts := 0
 	for rest := h.exts; len(rest) > 0; exts++ {
@@ -238,7 +247,7 @@ func reportServerPrints(h *serverHello, kind byte, out *Result) {
 	}
 	sum := md5.Sum(b)
 
-	b = text[:0]
+	b = text
 	for rest := h.exts; len(rest) > 0; {
 		typ, _, after, _ := cutExtension(rest)
 		rest = after

@@ -18,6 +18,7 @@ const (
 	quicServerRoom = 2 << 10 // ServerHello; what follows it is not in Initial packets
 
 	qsFlags   = 0
+	qsSalt    = 1 // which try of saltOf was right
 	qsVersion = 4
 	qsDCID    = 8 // length and up to 20 bytes, as all connection ids here
 	qsSCID    = qsDCID + 1 + maxCID
@@ -32,18 +33,20 @@ const (
 
 // Flags at qsFlags.
 const (
-	qsKnown  = 1 << iota // it is QUIC
-	qsKeys               // the keys are there
-	qsRetry              // a Retry was seen
-	qsCHLO               // the hello is Google's
-	qsREJ                // only Google's server was heard
-	qsTurned             // the worker took the server for the client
+	qsKnown     = 1 << iota // it is QUIC
+	qsKeys                  // the client's keys are there
+	qsAnswering             // and the server's
+	qsRetry                 // a Retry was seen
+	qsCHLO                  // the hello is Google's
+	qsREJ                   // only Google's server was heard
+	qsTurned                // the worker took the server for the client
 )
 
 // quicState is the scratch of a flow.
 type quicState []byte
 
 func (s quicState) flag(f byte) bool  { return s[qsFlags]&f != 0 }
+func (s quicState) drop(f byte)       { s[qsFlags] &^= f }
 func (s quicState) set(f byte)        { s[qsFlags] |= f }
 func (s quicState) version() uint32   { return binary.LittleEndian.Uint32(s[qsVersion:]) }
 func (s quicState) hello() gather     { return newGather(s[qsHello:], quicClientRoom) }
@@ -140,6 +143,9 @@ func (s quicState) initial(in *Input, p *quicPacket, fromServer bool) {
 			order = [...]int{qsServer, qsClient}
 		}
 		for _, side := range order {
+			if side == qsServer && !s.flag(qsAnswering) {
+				s.deriveServer()
+			}
 			k := s.keys(side)
 			if plain, ok := k.open(room[:], p); ok {
 				s.gather(side, plain)
@@ -167,9 +173,9 @@ func (s quicState) initial(in *Input, p *quicPacket, fromServer bool) {
 		s.learn(p, false)
 		s.putCID(qsCID, p.dcid)
 		s.putKeys(qsClient, &k)
-		k.derive(salt, p.version, p.dcid, infoServer)
-		s.putKeys(qsServer, &k)
+		s[qsSalt] = byte(try)
 		s.set(qsKeys)
+		s.drop(qsAnswering)
 		if fromServer {
 			s.set(qsTurned)
 		}
@@ -177,6 +183,14 @@ func (s quicState) initial(in *Input, p *quicPacket, fromServer bool) {
 		s.catchUp(in, fromServer)
 		return
 	}
+}
+
+// deriveServer makes the keys of the other side, now that it answers.
+func (s quicState) deriveServer() {
+	var k quicKeys
+	k.derive(saltOf(s.version(), int(s[qsSalt])), s.version(), s.cid(qsCID), infoServer)
+	s.putKeys(qsServer, &k)
+	s.set(qsAnswering)
 }
 
 // catchUp looks again at the first datagram of the other side when it came before

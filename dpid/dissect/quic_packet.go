@@ -135,6 +135,10 @@ const (
 func gatherFrames(g gather, version uint32, b []byte) {
 	google := version == quicQ050 || version == quicT050 || version == quicT051
 	for len(b) > 0 {
+		if len(b) >= 8 && binary.LittleEndian.Uint64(b) == 0 {
+			b = b[8:] // padding, of which there is much
+			continue
+		}
 		kind := b[0]
 		b = b[1:]
 		switch {

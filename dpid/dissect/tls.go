@@ -46,8 +46,8 @@ func tlsStream(client, server []byte, out *Result) Verdict {
 
 // conversation is how both directions are looked at together.
 type conversation struct {
-	clientFull, serverFull bool   // nothing will be added
-	told                   bool   // a hello was seen: the verdict stands
+	clientFull, serverFull bool // nothing will be added
+	told                   bool // a hello was seen: the verdict stands
 }
 
 func (t *conversation) look(client, server []byte, out *Result) Verdict {

@@ -155,9 +155,7 @@ func (h *clientHello) report(kind byte, out *Result) {
 		var buf [24]byte
 		out.Str("tls.client_version", tlsVersionName(buf[:0], h.highest()))
 	}
-	var shape helloShape
-	if h.sound && shape.fill(h, kind) {
-		prints := out.prints.of(&shape)
+	if prints, ok := out.prints.of(h, kind); ok {
 		out.SetJA4(prints.ja4[:])
 		out.Str("tls.ja4", prints.ja4[:])
 		out.Hex("tls.ja3", prints.ja3[:])
@@ -302,9 +300,12 @@ func cutVector(b []byte, n int) (v, rest []byte, ok bool) {
 	if len(b) < n {
 		return nil, nil, false
 	}
-	size := 0
-	for _, c := range b[:n] {
-		size = size<<8 | int(c)
+	size := int(b[0])
+	if n > 1 {
+		size = size<<8 | int(b[1])
+	}
+	if n > 2 {
+		size = size<<8 | int(b[2])
 	}
 	b = b[n:]
 	if size > len(b) {
@@ -318,9 +319,11 @@ func cutExtension(b []byte) (typ uint16, v, rest []byte, ok bool) {
 	if len(b) < 4 {
 		return 0, nil, nil, false
 	}
-	typ = binary.BigEndian.Uint16(b)
-	v, rest, ok = cutVector(b[2:], 2)
-	return typ, v, rest, ok
+	size := int(b[2])<<8 | int(b[3])
+	if size > len(b)-4 {
+		return 0, nil, nil, false
+	}
+	return uint16(b[0])<<8 | uint16(b[1]), b[4 : 4+size : 4+size], b[4+size:], true
 }
 
 const hexDigits = "0123456789abcdef"

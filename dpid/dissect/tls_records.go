@@ -95,7 +95,7 @@ func walkTLS(b []byte, joined bool) (s tlsSide) {
 		case rest[0] == recordHandshake && (!s.sealed || s.retried()):
 			// A server may warn before it says hello: the name is unknown to it.
 			if s.kind == 0 && len(body) < 6 && !(joined && more) {
-				s.unsure, s.split = !more, more
+				s.unsure, s.split, s.bits = !more, more, 0
 				return s
 			}
 			if s.kind == 0 && !s.begin(body) {
