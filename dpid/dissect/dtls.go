@@ -214,15 +214,18 @@ func (s dtlsState) fragment(at int, head []byte, off int, part []byte) {
 // report tells what is known so far.
 func (s dtlsState) report(in *Input, out *Result) Verdict {
 	var client clientHello
-	msg := s.gatherAt(dsHello).prefix()
-	if len(msg) > 0 {
+	if s.flag(dsHailed) {
 		out.Rule("ClientHello", 100)
+	}
+	if msg := s.gatherAt(dsHello).prefix(); len(msg) > 0 {
 		client = parseClientHello(msg, s.sizeAt(dsHello), true)
 		client.report('d', out)
 	}
 	done := false
 	if msg := s.gatherAt(dsAnswer).prefix(); len(msg) > 0 {
-		out.Rule("ServerHello", 100)
+		if !s.flag(dsHailed) {
+			out.Rule("ServerHello", 100)
+		}
 		done = s.reportAnswer(msg, &client, out)
 	}
 	if !s.flag(dsHailed) && !s.flag(dsAnswered) {
