@@ -39,7 +39,13 @@ func Load(path string) (*Config, error) {
 		if e.IsDir() || filepath.Ext(e.Name()) != ".toml" || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		f, err := read(filepath.Join(dir, e.Name()))
+		name := filepath.Join(dir, e.Name())
+		if e.Type()&fs.ModeSymlink != 0 { // told by the name its author knows it by
+			if target, err := filepath.EvalSymlinks(name); err == nil {
+				name = target
+			}
+		}
+		f, err := read(name)
 		if err != nil {
 			errs = append(errs, err)
 		}
