@@ -152,7 +152,7 @@ func (s quicState) initial(in *Input, p *quicPacket, fromServer bool) {
 				return
 			}
 		}
-		if string(p.dcid) == string(s.cid(qsCID)) {
+		if string(p.dcid) == string(s.cid(qsCID)) || p.version != s.version() && s.upgrade(room[:], p) {
 			return
 		}
 	}
@@ -170,7 +170,9 @@ func (s quicState) initial(in *Input, p *quicPacket, fromServer bool) {
 		}
 		s.hello().reset()
 		s.answer().reset()
-		s.learn(p, false)
+		if !s.flag(qsRetry) {
+			s.learn(p, false)
+		}
 		s.putCID(qsCID, p.dcid)
 		s.putKeys(qsClient, &k)
 		s[qsSalt] = byte(try)
@@ -183,6 +185,29 @@ func (s quicState) initial(in *Input, p *quicPacket, fromServer bool) {
 		s.catchUp(in, fromServer)
 		return
 	}
+}
+
+// upgrade follows peers that agreed on another version without a round trip (RFC
+// 9368): its keys come from the same connection id.
+func (s quicState) upgrade(room []byte, p *quicPacket) bool {
+	salt := saltOf(p.version, 0)
+	if salt == nil {
+		return false
+	}
+	var server, client quicKeys
+	server.derive(salt, p.version, s.cid(qsCID), infoServer)
+	plain, ok := server.open(room, p)
+	if !ok {
+		return false
+	}
+	client.derive(salt, p.version, s.cid(qsCID), infoClient)
+	s.putKeys(qsServer, &server)
+	s.putKeys(qsClient, &client)
+	s.set(qsAnswering)
+	s[qsSalt] = 0
+	binary.LittleEndian.PutUint32(s[qsVersion:], p.version)
+	s.gather(qsServer, plain)
+	return true
 }
 
 // deriveServer makes the keys of the other side, now that it answers.

@@ -213,6 +213,31 @@ func TestQUICTagged(t *testing.T) {
 	}
 }
 
+// TestQUICUpgrade: a server may answer in a version that the client can also speak,
+// under the keys of that version and the connection id of the first packet.
+func TestQUICUpgrade(t *testing.T) {
+	spec, _ := ByName("quic")
+	in, out, more := newInput(), new(Result), new(Result)
+	dcid := []byte("firstcid")
+	hello := testHello{name: "a.example.com"}.message()
+	answer := append([]byte{3, 3}, make([]byte, 32)...)
+	answer = append(answer, 0, 0x13, 0x02, 0)
+	answer = append(answer, vector(2, extension(extVersions, []byte{3, 4}))...)
+	answer = append([]byte{msgServerHello}, vector(3, answer)...)
+	client := quicSeal{version: quicV1, key: dcid, dcid: dcid, pnSize: 1}
+	server := quicSeal{version: quicV2, key: dcid, scid: []byte("other"), pnSize: 1, server: true}
+	s := sample{over: UDP, ipProto: 17, packets: []packet{
+		{data: client.seal(t, append(quicCrypto(0, hello), make([]byte, 900)...))},
+		{server: true, data: server.seal(t, append(quicCrypto(0, answer), make([]byte, 40)...))},
+	}}
+	trial := only(spec, UDP, 17)
+	v, _ := s.play(&trial, in, out, more, nil)
+	checkFindings(t, findings(out), []string{"host a.example.com", "quic.version v2", "tls.cipher 0x1302", "tls.version TLSv1.3"})
+	if v != Yes {
+		t.Errorf("verdict %v, want %v", v, Yes)
+	}
+}
+
 // TestGather compares with a plain model.
 func TestGather(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
