@@ -17,6 +17,9 @@
 //	268 u32 low half of that position+1          388 u32 reason of the last
 //	384 u32 waiting                              392 u32 snapshots received
 //
+// waiting is 0 while the consumer is awake; else it sleeps and wants to be woken
+// when so much (descriptors, bytes) lies before it.
+//
 //	512 owner line (layout)
 //	640 u64 statistics, see the packages of the rings
 //
@@ -65,7 +68,7 @@ type File struct {
 	// Position is the one word that counts. Pairs with the producer's check of
 	// free space.
 	Position *atomic.Uint64
-	// Waiting is set while the consumer sleeps on the ring's hot word. Pairs with
+	// Waiting is not 0 while the consumer sleeps on the ring's hot word. Pairs with
 	// the producer's Publish: it stores the tail and then loads Waiting.
 	Waiting *atomic.Uint32
 }
@@ -95,6 +98,13 @@ func Map(path string, kind Kind, ringID uint64) (*File, error) {
 
 // NewHeap returns a cursor in heap memory, for tests under the race detector.
 func NewHeap(kind Kind, ringID uint64) *File { return wrap(layout.NewHeap(spec(kind, ringID)), kind) }
+
+// WantsWake reports whether the consumer sleeps and has enough before it, now that
+// tail is published, to be woken.
+func (f *File) WantsWake(tail uint64) bool {
+	w := f.Waiting.Load()
+	return w != 0 && (w == 1 || tail-f.Position.Load() >= uint64(w))
+}
 
 func spec(kind Kind, ringID uint64) layout.Spec {
 	return layout.Spec{

@@ -93,3 +93,26 @@ func FuzzLook(f *testing.F) {
 		}
 	})
 }
+
+func TestWantsWake(t *testing.T) {
+	for _, tt := range []struct {
+		waiting        uint32
+		position, tail uint64
+		want           bool
+	}{
+		{0, 0, 1 << 40, false},
+		{1, 5, 6, true},
+		{100, 50, 149, false},
+		{100, 50, 150, true},
+		{100, 1<<64 - 50, 49, false},
+		{100, 1<<64 - 50, 50, true},
+		{100, 60, 50, true}, // nonsense costs a wake
+	} {
+		f := NewHeap(Event, 7)
+		f.Waiting.Store(tt.waiting)
+		f.Position.Store(tt.position)
+		if got := f.WantsWake(tt.tail); got != tt.want {
+			t.Errorf("WantsWake(%d) with waiting %d at %d = %v, want %v", tt.tail, tt.waiting, tt.position, got, tt.want)
+		}
+	}
+}

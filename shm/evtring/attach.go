@@ -91,9 +91,14 @@ func newReader(m *layout.Mapping) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	wakeAt := uint32(1)
+	if m.Header().Ring().Policy&layout.PolicyWait != 0 {
+		wakeAt = uint32(min(n/8, offlineWake))
+	}
 	return &Reader{
-		guard: layout.Guard{Maps: []*layout.Mapping{m}},
-		m:     m, peer: m.Owner(), mask: n - 1, buf: make([]byte, BlockSize),
+		wakeAt: wakeAt,
+		guard:  layout.Guard{Maps: []*layout.Mapping{m}},
+		m:      m, peer: m.Owner(), mask: n - 1, buf: make([]byte, BlockSize),
 		data: m.Bytes()[layout.HeaderSize : layout.HeaderSize+int(n) : layout.HeaderSize+int(n)],
 		hot:  m.U64(layout.OffHot), intent: m.U64(offIntent), want: m.U64(layout.OffWant),
 	}, nil
@@ -193,10 +198,19 @@ const (
 	yields = 50
 )
 
-// Wait returns true when there is something to read. It looks for a while, then
-// sleeps, at most for timeout. False means: nothing yet, look at ProducerState and
+// offlineWake is how many bytes a reader of a waiting ring sleeps for: it is after
+// throughput, and every wake costs the producer some microseconds.
+const offlineWake = 65536
+
+// Wait returns true when there is something to read. On a live ring it looks for a
+// while, then sleeps until something comes. On a ring whose producer waits, it
+// sleeps until an eighth of the ring or 64 KiB are there. It sleeps at most for
+// timeout and at most 10 ms. False means: nothing yet, look at ProducerState and
 // wait again.
 func (r *Reader) Wait(timeout time.Duration) bool {
+	if r.wakeAt > 1 {
+		return r.sleep(timeout)
+	}
 	for range spins {
 		if r.ready() {
 			return true
@@ -224,6 +238,9 @@ func (r *Reader) sleep(timeout time.Duration) bool {
 // reader that has something, or nil.
 func WaitAny(rs []*Reader, timeout time.Duration) *Reader {
 	for range spins / max(len(rs), 1) {
+		if len(rs) == 0 || rs[0].wakeAt > 1 {
+			break
+		}
 		if r := anyReady(rs); r != nil {
 			return r
 		}
@@ -254,20 +271,27 @@ func anyReady(rs []*Reader) *Reader {
 }
 
 // ready reports whether Next would not say ErrIdle.
-func (r *Reader) ready() bool {
+func (r *Reader) ready() bool { return r.enough(1) }
+
+// enough reports whether n bytes are published that were not read.
+func (r *Reader) enough(n uint64) bool {
 	ahead := r.hot.Load() - r.position
-	return r.hasPending || len(r.window) != 0 || (ahead != 0 && -ahead >= BlockSize)
+	return r.hasPending || len(r.window) != 0 || (ahead >= n && -ahead >= BlockSize)
 }
 
 // prepare announces that we are about to sleep, then looks once more: the
 // producer stores its tail and then loads the announcement, so one of the two
-// sees the other.
+// sees the other. Not ok means that there is enough to read.
 func (r *Reader) prepare() (layout.WaitPoint, bool) {
 	if r.cur != nil {
-		r.cur.Waiting.Store(1)
+		r.cur.Waiting.Store(r.wakeAt)
+	}
+	enough := uint64(r.wakeAt)
+	if r.peer.State() != layout.StateLive {
+		enough = 1 // no more will come
 	}
 	old := uint32(r.hot.Load())
-	return layout.WaitPoint{Word: layout.LowHalf(r.hot), Old: old}, !r.ready()
+	return layout.WaitPoint{Word: layout.LowHalf(r.hot), Old: old}, !r.enough(enough)
 }
 
 func (r *Reader) awake() {

@@ -644,3 +644,40 @@ func TestCursorOfTheOtherKind(t *testing.T) {
 		t.Errorf("%d readers, want 0: a packet cursor is none", got)
 	}
 }
+
+// TestOfflineWakesAreRare: a reader after throughput is woken for an eighth of a
+// ring, at the end, and when the producer has to wait for it; not for each batch.
+func TestOfflineWakesAreRare(t *testing.T) {
+	_, p, r := offline(t)
+	live := testConfig(t)
+	q := openProducer(t, live)
+	s := attach(t, live, "a")
+	q.look(t)
+	p.look(t)
+	r.prepare()
+	s.prepare()
+	writeAll(t, p, 0, 10, most)
+	writeAll(t, q, 0, 10, most)
+	if p.Stats().Wakes != 0 || q.Stats().Wakes != 1 {
+		t.Errorf("wakes for ten events: offline %d, live %d, want 0, 1", p.Stats().Wakes, q.Stats().Wakes)
+	}
+	n := uint64(10)
+	for ; p.Tail() < MinCapacity/8; n++ {
+		write(t, p, n, most)
+		p.Publish()
+	}
+	if got := p.Stats().Wakes; got != 1 {
+		t.Errorf("%d wakes for an eighth of a ring, want 1", got)
+	}
+	r.awake()
+	readAll(t, r, 0, n, most)
+	r.Commit()
+	r.prepare()
+	writeAll(t, p, n, n+1, most)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, sleep := r.prepare(); sleep {
+		t.Error("prepare() of a closed ring with one event = sleep, want it read at once")
+	}
+}

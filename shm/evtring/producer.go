@@ -181,10 +181,14 @@ func (p *Producer) publish() {
 	p.stats.Batches++
 	p.tail.Store(p.next)
 	// Pairs with Reader.Wait, which sets waiting and then loads the tail.
-	if p.readers.anyWaiting() {
-		layout.FutexWake(layout.LowHalf(p.tail))
-		p.stats.Wakes++
+	if p.readers.wantsWake(p.next) {
+		p.wake()
 	}
+}
+
+func (p *Producer) wake() {
+	layout.FutexWake(layout.LowHalf(p.tail))
+	p.stats.Wakes++
 }
 
 // Tail returns the position up to which events are published.

@@ -34,7 +34,8 @@ type Reader struct {
 	gap      bool   // records were skipped: the next one tells how many
 	resumeAt uint64 // counter up to which a restarted reader had been given records
 
-	tailLost int // times in a row that the tail made no sense
+	wakeAt   uint32 // bytes that are worth waking up for
+	tailLost int    // times in a row that the tail made no sense
 
 	pending    Record // parsed, but its loss is reported first
 	pendingEnd uint64

@@ -103,9 +103,11 @@ func (g *registry) find(name string) *registered {
 	return nil
 }
 
-func (g *registry) anyWaiting() bool {
+// wantsWake reports whether a reader sleeps that has enough before it, now that
+// tail is published.
+func (g *registry) wantsWake(tail uint64) bool {
 	for _, r := range g.list {
-		if r.file.Waiting.Load() != 0 {
+		if r.file.WantsWake(tail) {
 			return true
 		}
 	}

@@ -200,6 +200,7 @@ func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 		return true
 	}
 	p.Publish()
+	p.wake() // readers may be waiting for more than will come
 	began := layout.Monotonic()
 	defer func() {
 		p.want.Store(0)

@@ -63,6 +63,21 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestAttachErrorText(t *testing.T) {
+	for _, tt := range []struct {
+		err  AttachError
+		want string
+	}{
+		{AttachError{Path: "a.ring", Got: 42, Err: ErrOwned}, "attach a.ring: owned by a running process (pid 42): stop it first"},
+		{AttachError{Path: "a.ring", Err: ErrAwait}, "attach a.ring: not there yet"},
+		{AttachError{Path: "a.ring", Want: 1, Got: 16, Err: ErrABI}, "attach a.ring: incompatible layout (want 0x1, got 0x10)"},
+	} {
+		if got := tt.err.Error(); got != tt.want {
+			t.Errorf("Error() = %q, want %q", got, tt.want)
+		}
+	}
+}
+
 func TestCheckCopiesTheHeader(t *testing.T) {
 	s := testSpec()
 	h, err := s.Check("x", NewHeap(s).Bytes(), s.Size)

@@ -110,6 +110,52 @@ func TestOtherGeometryReplacesTheFile(t *testing.T) {
 	noLeftovers(t, path)
 }
 
+// TestReplace: an owner finds its own file unusable.
+func TestReplace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.ring")
+	s := testSpec()
+	s.RingID = 0
+	m, _, err := CreateOrOpen(path, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ro, err := OpenRO(path, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ro.Close() }()
+	n, err := m.Replace(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.Close() }()
+	if ro.Owner().State() != StateRetired || !ro.Replaced() || n.Replaced() || n.Path() != path {
+		t.Errorf("old state %v, replaced %v, new replaced %v", ro.Owner().State(), ro.Replaced(), n.Replaced())
+	}
+	if p := ro.Peer(); p.Alive || p.State != StateRetired {
+		t.Errorf("Peer() = %+v, want retired and not alive", p)
+	}
+	if _, _, err := CreateOrOpen(path, s); !errors.Is(err, ErrOwned) {
+		t.Errorf("CreateOrOpen() = %v, want ErrOwned", err)
+	}
+}
+
+func TestStates(t *testing.T) {
+	for s, want := range map[State]string{0: "new", StateLive: "live", StateClosed: "closed", StateRetired: "retired", 9: "new"} {
+		if got := s.String(); got != want {
+			t.Errorf("State(%d) = %q, want %q", uint32(s), got, want)
+		}
+	}
+}
+
+func TestPowerOfTwo(t *testing.T) {
+	for v, want := range map[uint64]bool{0: false, 1: true, 2: true, 3: false, 1 << 63: true, 1<<63 + 1: false} {
+		if got := PowerOfTwo(v); got != want {
+			t.Errorf("PowerOfTwo(%d) = %v, want %v", v, got, want)
+		}
+	}
+}
+
 func TestDamagedHeaderReplacesTheFile(t *testing.T) {
 	for name, spoil := range map[string]func(string) error{
 		"garbage":  func(p string) error { return os.WriteFile(p, []byte(strings.Repeat("x", 3*HeaderSize)), 0o600) },

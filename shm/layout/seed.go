@@ -39,7 +39,7 @@ func makeSeed(path string) error {
 	if _, err := rand.Read(b[:]); err != nil {
 		return err
 	}
-	tmp := fmt.Sprintf("%s.tmp.%d", path, os.Getpid())
+	tmp := fmt.Sprintf("%s.tmp.%d.%x", path, os.Getpid(), randomID()&0xffffff)
 	if err := os.WriteFile(tmp, b[:], 0o640); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type Consumer struct {
 	hot, freed, want *atomic.Uint64 // of the ring: tail, freed, want
 	position         *atomic.Uint64 // our head, for the producer
 	waiting          *atomic.Uint32 // pairs with Producer.Publish
+	wakeAt           uint32         // descriptors that are worth waking up for
 	inflight         []byte
 	working          bool // inflight is set
 	stats            ConsumerStats
@@ -92,6 +93,10 @@ func newConsumer(m *layout.Mapping, opts Options) (*Consumer, error) {
 		}
 	}
 	c := &Consumer{guard: layout.Guard{Maps: []*layout.Mapping{m}}, m: m, opts: opts, peer: m.Owner(), mask: g.n - 1, payMask: g.p - 1, maxRecord: g.maxRecord}
+	c.wakeAt = 1
+	if r.Policy&layout.PolicyWait != 0 {
+		c.wakeAt = uint32(min(c.mask/8, offlineWake))
+	}
 	c.desc, c.pay = g.areas(m.Bytes())
 	c.hot, c.freed, c.want = m.U64(layout.OffHot), m.U64(offFreed), m.U64(layout.OffWant)
 	return c, nil

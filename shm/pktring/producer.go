@@ -203,12 +203,16 @@ func (p *Producer) Publish() {
 		p.tail.Store(p.next)
 		// Pairs with Consumer.Wait, which sets Waiting and then loads the tail: one
 		// of the two sees the other.
-		if p.cur != nil && p.cur.Waiting.Load() != 0 {
-			layout.FutexWake(layout.LowHalf(p.tail))
-			p.stats.Wakes++
+		if p.cur != nil && p.cur.WantsWake(p.next) {
+			p.wake()
 		}
 	}
 	p.stats.store(p.shared)
+}
+
+func (p *Producer) wake() {
+	layout.FutexWake(layout.LowHalf(p.tail))
+	p.stats.Wakes++
 }
 
 // Drop accounts for packets that did not fit. The next record that fits is

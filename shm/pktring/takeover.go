@@ -154,6 +154,9 @@ func (p *Producer) WaitSpace(timeout time.Duration) bool {
 		return true
 	}
 	defer p.want.Store(0)
+	if p.cur != nil && p.cur.Waiting.Load() != 0 {
+		p.wake() // it may be waiting for more than will come
+	}
 	for end := time.Now().Add(timeout); ; {
 		p.want.Store(p.head + (p.next-p.head+1)/2)
 		if p.roomForAny() {

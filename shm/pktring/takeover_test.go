@@ -56,11 +56,7 @@ func TestProducerTakeOver(t *testing.T) {
 		t.Error("ProducerAlive() = true after the kill")
 	}
 
-	began := time.Now()
 	q := openProducer(t, cfg)
-	if d := time.Since(began); d > 100*time.Millisecond {
-		t.Errorf("takeover took %v, want less than 100 ms", d)
-	}
 	if q.Fresh() || q.Epoch() != 2 || q.RingID() != id || !c.ProducerAlive() {
 		t.Errorf("taken over: fresh %v, epoch %d, alive %v, want false, 2, true", q.Fresh(), q.Epoch(), c.ProducerAlive())
 	}
@@ -86,6 +82,23 @@ func TestProducerTakeOver(t *testing.T) {
 	}
 	fill(t, q, 80, 120)
 	drain(t, c, 80, 120)
+}
+
+func TestTakeOverIsFast(t *testing.T) {
+	cfg := testConfig(t, 4096, 8<<20)
+	p, _ := openPair(t, cfg)
+	fill(t, p, 0, 4000)
+	fastest := time.Hour
+	for range 10 {
+		p.kill()
+		began := time.Now()
+		p = openProducer(t, cfg)
+		fastest = min(fastest, time.Since(began))
+	}
+	if fastest > 100*time.Millisecond {
+		t.Errorf("fastest of 10 takeovers took %v, want less than 100 ms", fastest)
+	}
+	t.Logf("8 MiB, 4000 packets: %v", fastest)
 }
 
 func TestLastOfANewRing(t *testing.T) {

@@ -18,22 +18,31 @@ const yields = 50
 // Spin is the usual number of loads before a consumer yields: some microseconds.
 const Spin = 2000
 
-// Wait returns true when there is something to Peek. It looks spin times, yields
-// some times, and then sleeps, at most for timeout. False means: nothing yet,
-// look at ProducerState and wait again.
+// offlineWake is how many descriptors a consumer of a waiting ring sleeps for: it
+// is after throughput, and every wake costs the producer more than 64 packets.
+const offlineWake = 1024
+
+// Wait returns true when there is something to Peek. On a live ring it looks spin
+// times, yields some times, and then sleeps until something comes. On a ring whose
+// producer waits, it sleeps until there is an eighth of a ring to do. It sleeps at
+// most for timeout and at most 10 ms. False means: nothing yet, look at
+// ProducerState and wait again.
 func (c *Consumer) Wait(spin int, timeout time.Duration) bool {
-	if c.poll(spin) {
+	if c.wakeAt == 1 && c.poll(spin) {
+		return true
+	}
+	if c.load() >= uint64(c.wakeAt) {
 		return true
 	}
 	if timeout <= 0 {
-		return false
+		return c.ready()
 	}
 	if p, ok := c.prepare(); ok {
 		c.stats.Sleeps++
 		layout.FutexWait(p.Word, p.Old, min(timeout, sleepSlice))
 	}
 	c.waiting.Store(0)
-	return c.tail != c.head || c.load() != 0
+	return c.ready()
 }
 
 // WaitAny is Wait for a consumer of several rings: it returns the first that has
@@ -72,12 +81,14 @@ func WaitAny(cs []*Consumer, spin int, timeout time.Duration) *Consumer {
 
 func anyReady(cs []*Consumer) *Consumer {
 	for _, c := range cs {
-		if c.tail != c.head || c.load() != 0 {
+		if c.ready() {
 			return c
 		}
 	}
 	return nil
 }
+
+func (c *Consumer) ready() bool { return c.tail != c.head || c.load() != 0 }
 
 // poll looks without the kernel's help.
 func (c *Consumer) poll(spin int) bool {
@@ -100,13 +111,15 @@ func (c *Consumer) poll(spin int) bool {
 
 // prepare announces that we are about to sleep, then looks once more: the
 // producer stores its tail and then loads the announcement, so one of the two
-// sees the other. Not ok means that there is something to read.
+// sees the other. Not ok means that there is enough to read.
 func (c *Consumer) prepare() (layout.WaitPoint, bool) {
-	c.waiting.Store(1)
-	if c.hot.Load() != c.head {
-		return layout.WaitPoint{}, false
+	c.waiting.Store(c.wakeAt)
+	enough := uint64(c.wakeAt)
+	if c.peer.State() != layout.StateLive {
+		enough = 1 // no more will come
 	}
-	return layout.WaitPoint{Word: layout.LowHalf(c.hot), Old: uint32(c.head)}, true
+	tail := c.hot.Load()
+	return layout.WaitPoint{Word: layout.LowHalf(c.hot), Old: uint32(tail)}, tail-c.head < enough
 }
 
 // ProducerState returns what the producer last said of itself. A ring that is
