@@ -56,13 +56,14 @@ func (s quicState) google(in *Input, out *Result) Verdict {
 		version, cid = binary.BigEndian.Uint32(b[9:]), b[1:9]
 		rest = b[min(len(b), 13+[...]int{1, 2, 4, 6}[b[0]>>4&3]):]
 	case s.version() == 0 && googleReject(b):
-		s.set(qsKnown | qsREJ)
+		s.set(qsGoogle | qsKnown | qsREJ)
 		return s.googleReport(in, out)
-	case s.version() != 0 || s.flag(qsREJ): // the other side, or a later packet
+	case s.flag(qsGoogle): // the other side, or a later packet
 		return s.googleReport(in, out)
 	default:
 		return No
 	}
+	s.set(qsGoogle)
 	again := s.version() == version && bytes.Equal(s.cid(qsDCID), cid)
 	binary.LittleEndian.PutUint32(s[qsVersion:], version)
 	s.putCID(qsDCID, cid)
@@ -75,15 +76,16 @@ func (s quicState) google(in *Input, out *Result) Verdict {
 		s.set(qsKnown | qsCHLO)
 		s.hello().put(0, rest[i:])
 	}
-	if !s.flag(qsKnown) {
-		return More
-	}
 	return s.googleReport(in, out)
 }
 
 func (s quicState) googleReport(in *Input, out *Result) Verdict {
+	late := in.ClientCount+in.ServerCount > quicPatience/2
 	if !s.flag(qsKnown) {
-		return No
+		if late {
+			return No
+		}
+		return More
 	}
 	var buf [16]byte
 	if s.flag(qsREJ) && s.version() == 0 {
@@ -99,7 +101,7 @@ func (s quicState) googleReport(in *Input, out *Result) Verdict {
 			return Yes
 		}
 	}
-	if in.ClientCount+in.ServerCount > quicPatience/2 {
+	if late {
 		return Yes
 	}
 	return YesMore

@@ -37,7 +37,8 @@ const (
 	qsKeys                  // the client's keys are there
 	qsAnswering             // and the server's
 	qsRetry                 // a Retry was seen
-	qsCHLO                  // the hello is Google's
+	qsGoogle                // it is, or may be, Google's before the IETF's
+	qsCHLO                  // whose hello came
 	qsREJ                   // only Google's server was heard
 	qsTurned                // the worker took the server for the client
 )
@@ -75,15 +76,13 @@ func (s quicState) putKeys(at int, k *quicKeys) {
 // derives is proof. Short headers prove nothing and are not claimed.
 func detectQUIC(in *Input, out *Result) Verdict {
 	b := in.Packet
-	if len(b) == 0 || len(in.Scratch) < quicStateSize {
+	if len(in.Scratch) < quicStateSize {
 		return No
 	}
 	s := quicState(in.Scratch[:quicStateSize])
-	long := b[0]&0x80 != 0
+	long := len(b) > 0 && b[0]&0x80 != 0
 	switch {
-	case !long && !s.flag(qsKnown):
-		return s.google(in, out)
-	case long && googleLong(b):
+	case s.flag(qsGoogle) || !long && !s.flag(qsKnown) || googleLong(b):
 		return s.google(in, out)
 	case long:
 		s.datagram(in, b, in.FromServer)

@@ -294,3 +294,31 @@ func BenchmarkSHA256(b *testing.B) {
 		sha256.Sum256(block)
 	}
 }
+
+// TestQUICGoogleAnswer: the other side of Google's QUIC has no version; it neither
+// ends the waiting for a second packet of the client nor what is known.
+func TestQUICGoogleAnswer(t *testing.T) {
+	spec, _ := ByName("quic")
+	in, out, more := newInput(), new(Result), new(Result)
+	client := append([]byte("\x19\x01\x02\x03\x04\x05\x06\x07\x08Q039\x00\x05"), bytes.Repeat([]byte{0xe1}, 60)...)
+	answer := append([]byte("\x08\x01\x02\x03\x04\x05\x06\x07\x08\x01"), bytes.Repeat([]byte{0x3c}, 60)...)
+	s := sample{over: UDP, ipProto: 17, packets: []packet{{data: client}, {server: true, data: answer}, {data: client}, {server: true}}}
+	trial := only(spec, UDP, 17)
+	if v, at := s.play(&trial, in, out, more, nil); v != YesMore || at != 3 {
+		t.Errorf("verdict %v at packet %d, want %v at 3", v, at, YesMore)
+	}
+	checkFindings(t, findings(out), []string{"rule gQUIC version", "quic.version Q039"})
+}
+
+// TestQUICEmpty: a datagram without payload changes nothing.
+func TestQUICEmpty(t *testing.T) {
+	spec, _ := ByName("quic")
+	in, out, more := newInput(), new(Result), new(Result)
+	q := quicSeal{version: quicV1, key: []byte("abcdefgh"), dcid: []byte("abcdefgh"), pnSize: 1}
+	first := q.seal(t, quicCrypto(0, quicHello()[:1000]))
+	s := sample{over: UDP, ipProto: 17, packets: []packet{{data: first}, {server: true}}}
+	trial := only(spec, UDP, 17)
+	if v, _ := s.play(&trial, in, out, more, nil); v < YesMore {
+		t.Errorf("verdict %v after an empty datagram", v)
+	}
+}

@@ -203,7 +203,7 @@ func parseServerHello(b []byte, size int) (h serverHello) {
 	h.selected = h.version
 	h.retry = string(b[2:34]) == retryRandom
 	b = b[34:]
-	ok := true
+	var ok bool
 	draft := h.version>>8 == 0x7f // TLS 1.3 until draft 21: no session id, no compression
 	if !draft {
 		if h.session, b, ok = cutVector(b, 1); !ok || len(b) < 3 {
