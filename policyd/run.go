@@ -46,6 +46,7 @@ func (a *app) enforce(ctx context.Context, sig daemon.Signals) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, server.Close()) }()
 	go server.Serve(ctx)
 	if err := e.Start(); err != nil {
 		return err

@@ -75,14 +75,16 @@ func Listen(path string, answer func(context.Context, Request) (any, error)) (*S
 	return &Server{l: l, answer: answer, slots: make(chan struct{}, maxClients)}, nil
 }
 
-// Serve answers until ctx ends; then it removes the socket.
+// Close stops Serve and removes the socket.
+func (s *Server) Close() error { return s.l.Close() }
+
+// Serve answers until Close is called. Answers that are being made are told by ctx
+// when nobody will take them.
 func (s *Server) Serve(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { _ = s.l.Close() })
-	defer stop()
 	for {
 		c, err := s.l.Accept()
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			time.Sleep(100 * time.Millisecond) // out of descriptors: others must close first

@@ -20,7 +20,16 @@ func serve(t *testing.T, path string, answer func(context.Context, Request) (any
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { s.Serve(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
+		if _, err := os.Stat(path); err == nil {
+			t.Error("the socket was left behind")
+		}
+	})
 }
 
 func echo(_ context.Context, q Request) (any, error) {
