@@ -322,3 +322,30 @@ func TestQUICEmpty(t *testing.T) {
 		t.Errorf("verdict %v after an empty datagram", v)
 	}
 }
+
+// TestQUICVersions: name and salt of each version, and that an Initial of each opens.
+func TestQUICVersions(t *testing.T) {
+	spec, _ := ByName("quic")
+	in, out, more := newInput(), new(Result), new(Result)
+	hello := testHello{name: "v.example.com"}.message()
+	for version, name := range map[uint32]string{
+		quicV1: "v1", quicV2: "v2", quicV2Draft: "v2-draft", quicV2First: "v2-draft", 0xff000016: "draft-22",
+		0xff000017: "draft-23", 0xff00001c: "draft-28", 0xff00001d: "draft-29", 0xff000020: "draft-32",
+		0xff000022: "draft-34", 0xfaceb001: "mvfst-0001", quicT050: "T050",
+	} {
+		q := quicSeal{version: version, key: []byte("abcdefgh"), dcid: []byte("abcdefgh"), pnSize: 1}
+		s := sample{over: UDP, ipProto: 17, packets: []packet{{data: q.seal(t, append(quicCrypto(0, hello), make([]byte, 1000)...))}}}
+		trial := only(spec, UDP, 17)
+		s.play(&trial, in, out, more, nil)
+		checkFindings(t, findings(out), []string{"quic.version " + name, "host v.example.com"})
+	}
+	for _, version := range []uint32{0, 2, 0xff000015, 0xff000023, 0x51303433} {
+		if saltOf(version, 0) != nil {
+			t.Errorf("version %#x has a salt", version)
+		}
+	}
+	// What Facebook's versions derive from is tried out.
+	if saltOf(0xfaceb002, 1) != &saltDraft29 || saltOf(0xfaceb002, 4) != nil {
+		t.Error("the salts of a private version are not those of v1 and drafts 29, 23, 22")
+	}
+}

@@ -407,3 +407,48 @@ func BenchmarkTLSHello(b *testing.B) {
 		})
 	}
 }
+
+// TestCertificateText covers the kinds of strings that names are written in.
+func TestCertificateText(t *testing.T) {
+	tests := []struct {
+		kind     byte
+		in, want string
+	}{
+		{derUTF8, "Zürich AG", "Zürich AG"},
+		{derPrintable, "www.example.com", "www.example.com"},
+		{derBMP, "\x00W\x00e\x00\xef\x20\xac", "Weï€"},
+		{derInteger, "\x01", ""},
+	}
+	for _, tt := range tests {
+		if got := string(appendText(make([]byte, 0, 64), tt.kind, []byte(tt.in))); got != tt.want {
+			t.Errorf("appendText(%#x, %q) = %q, want %q", tt.kind, tt.in, got, tt.want)
+		}
+	}
+	if got := appendText(make([]byte, 0, 4), derUTF8, []byte("abcdef")); string(got) != "abcd" {
+		t.Errorf("appendText to 4 bytes of room = %q, want %q", got, "abcd")
+	}
+}
+
+// TestServerNames: which names of a certificate may stand for the server.
+func TestServerNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"www.example.com": true, "a.xn--p1ai": true, "*.example.com": false, "192.0.2.7": false,
+		"localhost": false, "Example Ltd": false, "": false,
+	} {
+		if got := isServerName([]byte(name)); got != want {
+			t.Errorf("isServerName(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestTLSVersionNames covers drafts and numbers that are no version.
+func TestTLSVersionNames(t *testing.T) {
+	for v, want := range map[uint16]string{
+		0x0002: "SSLv2", 0x0300: "SSLv3", 0x0301: "TLSv1.0", 0x0304: "TLSv1.3", 0x7f1c: "TLSv1.3-draft28",
+		0xfb1a: "TLSv1.3-fizz", 0xfeff: "DTLSv1.0", 0xfefc: "DTLSv1.3", 0x0505: "0x0505",
+	} {
+		if got := string(tlsVersionName(nil, v)); got != want {
+			t.Errorf("tlsVersionName(%#x) = %q, want %q", v, got, want)
+		}
+	}
+}
