@@ -100,6 +100,7 @@ var arrows = []struct {
 	{"policyd", []string{"policyd", "proto", "shm"}},
 
 	{"scripts", []string{"scripts", "proto", "shm"}},
+	{"tests/bench", []string{"tests", "proto", "shm", "capd", "dpid"}}, // it measures parts of both
 	{"tests", []string{"tests", "proto", "shm"}},
 }
 
