@@ -146,7 +146,7 @@ func (a *app) flush(context.Context, daemon.Signals) error {
 	if err != nil {
 		return err
 	}
-	defer n.Close()
+	defer func() { _ = n.Close() }()
 	found, elements, err := n.Flush(sets)
 	if err != nil {
 		return err

@@ -104,7 +104,6 @@ type runner struct {
 	engine  *engine.Engine
 	started time.Time
 	beats   atomic.Uint64
-	ready   bool
 }
 
 // beat is called with every turn of the loop. Rings that exist are attached by the

@@ -38,7 +38,8 @@ func BadSets(err error) (sets []*Set, all bool) {
 		}
 		return sets, all
 	}
-	if e, ok := err.(*SetError); ok {
+	var e *SetError
+	if errors.As(err, &e) {
 		return []*Set{e.Set}, true
 	}
 	return nil, false
