@@ -13,7 +13,7 @@ func BenchmarkRing(b *testing.B) {
 	for _, size := range []int{64, 128, 512, 1500, 9000} {
 		for _, batch := range []int{1, 32, 64} {
 			b.Run(fmt.Sprintf("frame=%d/batch=%d", size, batch), func(b *testing.B) {
-				p, c := openPair(b, Config{Descriptors: 16384, PayloadBytes: 8 << 20, Wait: true})
+				p, c := openPair(b, Config{Descriptors: 16384, PayloadBytes: 8 << 20})
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				b.ResetTimer()

@@ -20,7 +20,7 @@ const Spin = 2000
 
 // offlineWake is how many descriptors a consumer of a waiting ring sleeps for: it
 // is after throughput, and every wake costs the producer more than 64 packets.
-const offlineWake = 1024
+const offlineWake = 4096
 
 // Wait returns true when there is something to Peek. On a live ring it looks spin
 // times, yields some times, and then sleeps until something comes. On a ring whose
