@@ -24,6 +24,7 @@ package hint
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 	"math/bits"
 	"sync/atomic"
 )
@@ -96,7 +97,12 @@ type Writer struct {
 
 // NewWriter returns the writer of the table in mem, the bytes of its file.
 func NewWriter(mem []byte) *Writer {
-	return &Writer{t: newTable(mem), progress: word(mem, progressAt)}
+	w := &Writer{t: newTable(mem), progress: word(mem, progressAt)}
+	if w.clock = w.progress.Load(); w.clock == math.MaxUint64 { // an earlier run, told to its end
+		w.clock = 0
+		w.progress.Store(0)
+	}
+	return w
 }
 
 // Pass says that everything before packet time ts is in the table; ts never falls.

@@ -6,6 +6,7 @@ import (
 	"weir/dpid/flow"
 	"weir/proto/event"
 	"weir/proto/pkt"
+	"weir/shm/layout"
 )
 
 // mark handles a tick or the end of a capture, the first descriptor of ring i. The
@@ -18,20 +19,21 @@ func (w *Worker) mark(i int, d pkt.Descriptor) int {
 		w.tick(i, ts)
 	}
 	if end {
-		w.finale(i, ts)
+		w.ended[i] = true
+		w.now = max(w.now, ts)
+		if w.allEnded() {
+			w.finale(i)
+		}
 	}
 	w.begin(i)
 	w.table.SetClock(w.now)
 	w.count(cMarks)
 	w.commit(i, 1)
-	if end {
-		w.ended[i] = true
-	}
 	return 1
 }
 
 // tick ends the flows whose time is over and lets the other workers know how far
-// this one is. With several rings, time is what the slowest of them has reached.
+// this one is. Several rings have one clock, that of the host: the latest counts.
 func (w *Worker) tick(i int, ts uint64) {
 	w.now = max(w.now, ts)
 	for more := true; more; {
@@ -52,9 +54,7 @@ func (w *Worker) tick(i int, ts uint64) {
 
 // finale ends all flows at the end of a capture. Those whose time was over are
 // idle, the others are ended by the end.
-func (w *Worker) finale(i int, ts uint64) {
-	w.now = max(w.now, ts)
-	w.part.Hints.Pass(math.MaxUint64)
+func (w *Worker) finale(i int) {
 	for from, done := uint32(0), false; !done; {
 		w.begin(i)
 		for !done && w.table.Room(slack) {
@@ -71,18 +71,26 @@ func (w *Worker) finale(i int, ts uint64) {
 		}
 		w.commit(i, 0)
 	}
-	w.settle()
 }
 
-// allEnded reports whether every ring has told its end.
+// allEnded reports whether every ring has told its end. One that an earlier process
+// of this worker read to its end tells nothing more: its capd left, and it is empty.
 func (w *Worker) allEnded() bool {
-	for _, e := range w.ended {
-		if !e {
+	for i, r := range w.part.Rings {
+		if !w.ended[i] && (r.ProducerState() != layout.StateClosed || r.Backlog() > 0) {
 			return false
 		}
 	}
 	return len(w.ended) > 0
 }
 
-// finished reports whether the capture is over and everything about it was told.
-func (w *Worker) finished() bool { return w.set.Offline && w.allEnded() && w.pending.len() == 0 }
+// finished reports whether the capture is over and everything about it was told. It
+// lets the other workers know that no name will come from this one any more.
+func (w *Worker) finished() bool {
+	if !w.set.Offline || !w.allEnded() {
+		return false
+	}
+	w.part.Hints.Pass(math.MaxUint64)
+	w.settle()
+	return w.pending.len() == 0
+}
