@@ -1,0 +1,54 @@
+package look
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/shm/layout"
+)
+
+// Process is what the kernel says of an owner that lives.
+type Process byte
+
+// States of a process.
+const (
+	Unknown Process = 0   // no owner, or its process cannot be seen
+	Running Process = 'R' // running, or asleep until something comes
+	Stopped Process = 'T' // by a signal or a debugger
+	Blocked Process = 'D' // in the kernel, usually on a disk
+)
+
+// processOf asks the kernel for the state of a living owner. The start time tells
+// whether the process id still means the owner.
+func processOf(p layout.Peer) Process {
+	if !p.Alive || p.PID <= 0 || p.StartTicks == 0 || layout.StartTicks(p.PID) != p.StartTicks {
+		return Unknown
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/stat")
+	if err != nil {
+		return Unknown
+	}
+	// The second field is a name in parentheses and may hold anything.
+	s := string(b)
+	s = s[strings.LastIndexByte(s, ')')+1:]
+	switch state := strings.TrimSpace(s); {
+	case state == "":
+		return Unknown
+	case state[0] == 'T' || state[0] == 't':
+		return Stopped
+	case state[0] == 'D':
+		return Blocked
+	}
+	return Running
+}
+
+// Silence is how long ago a living owner gave its last sign of life, 0 when it is
+// not alive or never gave one.
+func (in *Instance) Silence(p layout.Peer) time.Duration {
+	if !p.Alive || p.Heartbeat == 0 || p.Heartbeat > in.At {
+		return 0
+	}
+	return time.Duration(in.At - p.Heartbeat)
+}
