@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"weir/policyd/control"
 	"weir/policyd/engine"
@@ -61,6 +62,7 @@ func (a *app) status(context.Context, daemon.Signals) error {
 	}
 	c := s.Counts
 	fmt.Fprintf(w, "\n%d transactions: %d added, %d refreshed, %d deleted, %d failed\n", c.Transactions, c.Added, c.Refreshed, c.Deleted, c.Failures)
+	fmt.Fprintf(w, "%d reconciliations with the kernel in %v\n", c.Reconciled, time.Duration(c.ReconciledNS).Round(time.Millisecond))
 	return w.Flush()
 }
 

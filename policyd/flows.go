@@ -12,13 +12,17 @@ import (
 	"weir/shm/layout"
 )
 
-// printFlows prints flows as they end: with -json each on a line, else all in a
-// table at the end. It has cursors of its own and disturbs nobody.
+// printFlows prints flows as they end: with -json each as an object, else in a table,
+// which with -drain comes at the end, well aligned and in order. It has cursors of its
+// own and disturbs nobody.
 func (a *app) printFlows(ctx context.Context, _ daemon.Signals) error {
 	root := layout.Root(a.Config.Instance.Dir)
 	p := &flowPrinter{
 		out: bufio.NewWriterSize(os.Stdout, 1<<16), names: (&interfaces{path: root.Topology()}).jsonNames(),
-		json: a.json, totals: map[string]*total{}, progress: newProgress(os.Stderr),
+		json: a.json, live: !a.drain, totals: map[string]*total{}, progress: newProgress(os.Stderr),
+	}
+	if p.live && !p.json {
+		p.header()
 	}
 	err := feed.New(root, "flows", a.workers, a.Log).Run(ctx, p, a.drain)
 	p.progress.clear()
@@ -39,6 +43,7 @@ type flowPrinter struct {
 	out      *bufio.Writer
 	names    *event.Names
 	json     bool
+	live     bool // print as they come: there may be no end
 	line     []byte
 	rows     []row
 	totals   map[string]*total // by application
@@ -68,7 +73,13 @@ func (p *flowPrinter) Event(_ int, r *evtring.Record) {
 		return
 	}
 	p.count(f)
-	if !p.json {
+	switch {
+	case p.json:
+	case p.live:
+		r := newRow(f)
+		p.liveRow(r.cells())
+		return
+	default:
 		p.rows = append(p.rows, newRow(f))
 		return
 	}

@@ -37,11 +37,19 @@ func newRow(f event.Flow) row {
 	}
 }
 
+// maxTotals bounds the applications that are told apart: their names come from
+// workers.
+const maxTotals = 1 << 14
+
 func (p *flowPrinter) count(f event.Flow) {
-	t := p.totals[string(f.Application())]
+	name := string(f.Application())
+	if p.totals[name] == nil && len(p.totals) >= maxTotals {
+		name = "(others)"
+	}
+	t := p.totals[name]
 	if t == nil {
 		t = &total{}
-		p.totals[string(f.Application())] = t
+		p.totals[name] = t
 	}
 	for _, t := range []*total{t, &p.sum} {
 		t.flows++
@@ -58,21 +66,40 @@ func (p *flowPrinter) summary() {
 	slices.SortFunc(p.rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), a.client.Compare(b.client), a.server.Compare(b.server), cmp.Compare(a.ipproto, b.ipproto))
 	})
-	w := tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "CLIENT\tSERVER\tPROTOCOL\tAPPLICATION\tHOST\tBYTES\tEVIDENCE")
-	for _, r := range p.rows {
-		protocol := column(r.protocol)
-		if r.protocol == "" {
-			protocol = fmt.Sprintf("ip/%d", r.ipproto)
+	if !p.live {
+		w := tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(w, strings.Join(columns[:], "\t"))
+		for _, r := range p.rows {
+			fmt.Fprintln(w, strings.Join(r.cells(), "\t"))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.client, r.server, protocol,
-			column(r.application), column(r.host), amount(r.bytes), column(r.evidence))
+		_ = w.Flush() // errors of p.out stick to it
 	}
-	_ = w.Flush() // errors of p.out stick to it
 	writeTotals(p.out, p.totals, p.sum)
 	if p.lost > 0 {
 		fmt.Fprintf(p.out, "%d events were lost: the list is not complete\n", p.lost)
 	}
+}
+
+var columns = [...]string{"CLIENT", "SERVER", "PROTOCOL", "APPLICATION", "HOST", "BYTES", "EVIDENCE"}
+
+func (r *row) cells() []string {
+	protocol := column(r.protocol)
+	if r.protocol == "" {
+		protocol = fmt.Sprintf("ip/%d", r.ipproto)
+	}
+	return []string{
+		r.client.String(), r.server.String(), protocol,
+		column(r.application), column(r.host), amount(r.bytes), column(r.evidence),
+	}
+}
+
+// liveFormat gives columns widths that suit most: what comes is not known yet.
+const liveFormat = "%-21s %-21s %-10s %-14s %-32s %9s %s\n"
+
+func (p *flowPrinter) header() { p.liveRow(columns[:]) }
+
+func (p *flowPrinter) liveRow(c []string) {
+	fmt.Fprintf(p.out, liveFormat, c[0], c[1], c[2], c[3], c[4], c[5], c[6])
 }
 
 func writeTotals(out io.Writer, totals map[string]*total, sum total) {

@@ -12,12 +12,16 @@ const (
 	tickEvery   = 100 * time.Millisecond
 	lookEvery   = time.Second      // for foreign changes, and orphans
 	mendEvery   = 10 * time.Second // sets that cannot be filled
+	dumpShare   = 20               // reading all sets may take one part in so many of the time
 	maxDiverged = 3                // transactions in a row that find another kernel than believed
 )
 
 // ticks are when things were last done that time brings.
 type ticks struct {
 	tick, look, mend, schedule time.Time
+
+	reconcile time.Time // not again before, unless a transaction found the kernel changed
+	owed      bool      // a reconciliation
 }
 
 // due reports whether every has passed since *last, and if so notes now.
@@ -59,7 +63,10 @@ func (e *Engine) tick(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if mend := e.mending() && due(&e.ticks.mend, now, mendEvery); changed || mend {
+	if changed || e.mending() && due(&e.ticks.mend, now, mendEvery) {
+		e.ticks.owed = true
+	}
+	if e.ticks.owed && !now.Before(e.ticks.reconcile) {
 		return e.reconcile()
 	}
 	return nil
@@ -146,9 +153,25 @@ func (e *Engine) isolate(changes []target.Change) error {
 }
 
 // reconcile opens the sets anew and compares them with what is wanted. A set of the
-// user's that went, or changed its type, is left alone until it is back.
+// user's that went, or changed its type, is left alone until it is back. What others
+// do to the ruleset, however often, makes us read it in a bounded share of the time.
 func (e *Engine) reconcile() error {
+	began := e.opt.Now()
+	err := e.openAgain()
+	if errors.Is(err, target.ErrDiverged) {
+		e.opt.Log.Warn("sets not read: trying again", "error", err)
+		err = nil
+	} else if err == nil {
+		e.ticks.owed = false
+	}
 	e.counts.Reconciled++
+	took := e.opt.Now().Sub(began)
+	e.counts.ReconciledNS += uint64(took)
+	e.ticks.reconcile = began.Add(max(dumpShare*took, lookEvery))
+	return err
+}
+
+func (e *Engine) openAgain() error {
 	sets := e.sets
 	err := e.backend.Open(sets)
 	if err != nil {

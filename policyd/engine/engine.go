@@ -174,7 +174,11 @@ func (e *Engine) Start() error {
 	if err := e.backend.Open(e.sets); err != nil {
 		return err
 	}
-	return e.dump()
+	err := e.dump()
+	if errors.Is(err, target.ErrDiverged) { // somebody is busy with the ruleset
+		e.ticks.owed, err = true, nil
+	}
+	return err
 }
 
 // Reload takes other rules and sets into use and asks them about all flows. On an

@@ -310,6 +310,7 @@ type kernel struct {
 	open   []error // of the next openings
 	change bool
 	log    []string
+	onDump func()
 }
 
 func (k *kernel) Open(sets []*target.Set) error {
@@ -356,6 +357,9 @@ func (k *kernel) Commit(changes []target.Change) error {
 }
 
 func (k *kernel) Dump(s *target.Set) (out []target.Found, err error) {
+	if k.onDump != nil {
+		k.onDump()
+	}
 	for _, f := range k.sets[s.Name] {
 		out = append(out, f)
 	}
@@ -544,6 +548,37 @@ func TestDivergedKernel(t *testing.T) {
 	s.commit()
 	if got := k.content(); len(got) != 1 {
 		t.Errorf("kernel has %v after a foreign deletion, want it healed", got)
+	}
+}
+
+// Others may change the ruleset all the time; reading it must not eat the CPU.
+func TestBusyRuleset(t *testing.T) {
+	k := &kernel{}
+	s := start(t, policyText, k)
+	s.whole()
+	k.onDump = func() { s.clock.pass(500 * time.Millisecond) } // four sets: two seconds
+	for range 200 {
+		k.change = true
+		s.clock.pass(time.Second)
+		s.commit()
+	}
+	if got := s.Status().Counts.Reconciled; got < 3 || got > 6 {
+		t.Errorf("%d reconciliations of 2 s in 200 s, want a twentieth of the time", got)
+	}
+}
+
+func TestUnreadableSet(t *testing.T) {
+	k := &kernel{}
+	s := start(t, policyText, k)
+	s.whole()
+	k.change, k.open = true, []error{fmt.Errorf("x: %w", target.ErrDiverged)}
+	s.clock.pass(2 * time.Second)
+	s.commit() // not an end, but a warning
+	before := s.Status().Counts.Reconciled
+	s.clock.pass(2 * time.Second)
+	s.commit()
+	if got := s.Status().Counts.Reconciled; got != before+1 {
+		t.Errorf("%d reconciliations, want another than the %d", got, before)
 	}
 }
 

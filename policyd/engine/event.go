@@ -33,6 +33,7 @@ type Counts struct {
 	Deleted      uint64 `json:"elements_deleted"`
 	Failures     uint64 `json:"failed_transactions"`
 	Reconciled   uint64 `json:"reconciliations"`
+	ReconciledNS uint64 `json:"reconciliation_ns"`
 }
 
 // Attached implements feed.Handler. Every start owes a snapshot: the cursor spares

@@ -112,9 +112,9 @@ func (s *scope) tlsList(members ...string) (l []string) {
 	return l
 }
 
-// tlsObjects are the protocols that carry a TLS handshake, in the order in which
-// the fields sni, alpn, ja3, ja4 and tls_version look for it.
-var tlsObjects = []string{"tls", "quic", "dtls"}
+// tlsObjects are the objects in which dissectors leave what a TLS handshake says.
+// QUIC's handshake is in "tls" too; "quic.version" is another matter.
+var tlsObjects = []string{"tls", "dtls"}
 
 // tlsText returns the first attribute of a TLS handshake with the first of members
 // that it has.

@@ -29,13 +29,14 @@ func flow(t testing.TB, edit func(*event.Counters, *event.Description)) *Flow {
 		Host: []byte("www.Netflix.com"), Evidence: []byte("tls ClientHello"),
 	}
 	list := make([]byte, 0, event.MaxAttrs)
+	list = event.AppendAttr(list, event.AttrString, "quic.version", []byte("v1"))
 	list = event.AppendAttr(list, event.AttrString, "tls.sni", []byte("www.netflix.com"))
 	list = event.AppendAttr(list, event.AttrString|event.AttrList, "tls.alpn", []byte("h2"))
 	list = event.AppendAttr(list, event.AttrString|event.AttrList, "tls.alpn_offered", []byte("http/1.1"))
 	list = event.AppendAttr(list, event.AttrString, "tls.ja4", []byte("t13d1516h2_8daaf6152771_b186095e22b6"))
 	list = event.AppendAttr(list, event.AttrHex, "tls.ja3", []byte{0xca, 0xfe})
 	list = event.AppendAttr(list, event.AttrUint, "http.status", binary.LittleEndian.AppendUint64(nil, 404))
-	list = event.AppendAttr(list, event.AttrString, "tls.client_version", []byte("1.3"))
+	list = event.AppendAttr(list, event.AttrString, "tls.client_version", []byte("TLSv1.3"))
 	d.Attrs = list
 	if edit != nil {
 		edit(&c, &d)
@@ -102,7 +103,7 @@ func TestMatch(t *testing.T) {
 		{`attr("http.status") == "404"`, true},
 		{`attr("no.such") == ""`, true},
 		{`"http/1.1" in attrs("tls.alpn_offered")`, true},
-		{`tls_version == "1.3"`, true},
+		{`tls_version == "TLSv1.3"`, true},
 		{`client_ip == "192.168.1.10"`, true},
 		{`client_ip == "::ffff:192.168.1.10"`, true},
 		{`"192.168.1.10" == client_ip`, true},

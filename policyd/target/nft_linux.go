@@ -38,6 +38,7 @@ type NFT struct {
 	table    *nftables.Table
 	owner    string // name of the set that marks the table as ours
 	sets     map[*Set]*nftables.Set
+	probed   bool
 	renews   bool // the kernel begins a timeout anew when an element is added again
 	limit    int
 	gen      uint32 // of the ruleset when we last looked, with our own changes

@@ -210,7 +210,7 @@ const probeTimeout = time.Hour
 // probe finds out whether adding an element again begins its timeout anew: since
 // Linux 6.12 it does, before it does nothing and says nothing.
 func (n *NFT) probe() error {
-	if n.renews {
+	if n.probed {
 		return nil
 	}
 	s := &nftables.Set{
@@ -232,7 +232,7 @@ func (n *NFT) probe() error {
 	if err != nil {
 		return n.failed(fmt.Errorf("nftables: probe timeouts: %w", err))
 	}
-	n.renews = len(list) == 1 && list[0].Expires > probeTimeout
+	n.renews, n.probed = len(list) == 1 && list[0].Expires > probeTimeout, true
 	n.conn.DelSet(s)
 	return n.flush("end the probe of timeouts")
 }

@@ -46,8 +46,12 @@ const (
 	Ended                 // the flow is over and no longer in the view
 )
 
-// ErrFull means that the view holds as many flows of the worker as it may.
+// ErrFull means that the view holds as much of the worker as it may.
 var ErrFull = errors.New("view is full")
+
+// flowBytes is what a flow may take on average. The worker keeps its own flows in
+// less; one that says more than it can know shall not eat our memory.
+const flowBytes = 768
 
 // View is the picture. It is not safe for concurrent use.
 type View[S any] struct {
@@ -57,6 +61,7 @@ type View[S any] struct {
 
 type worker[S any] struct {
 	flows      map[uint64]*Flow[S]
+	bytes      int                      // of all payloads
 	orphans    map[flowkey.Key]*Flow[S] // the newest of each key
 	orphaned   int                      // how many of flows are orphans
 	generation uint64
@@ -65,7 +70,7 @@ type worker[S any] struct {
 	slab       uint64 // id of its flow table, 0 unknown
 }
 
-// New returns the empty view of n workers with at most max flows each. All workers
+// New returns the empty view of n workers with at most max flows of usual size each. All workers
 // are stale until their first snapshot.
 func New[S any](n, max int) *View[S] {
 	v := &View[S]{workers: make([]worker[S], n), max: max}
@@ -88,19 +93,30 @@ func (v *View[S]) Merge(w int, typ event.Type, ts uint64, f event.Flow) (*Flow[S
 		return k.end(old, ts, f)
 	}
 	if old == nil {
-		if len(k.flows) >= v.max {
-			return nil, None, fmt.Errorf("worker %d: %d flows: %w", w, len(k.flows), ErrFull)
+		if len(k.flows) >= v.max || k.bytes+len(f) > v.max*flowBytes {
+			return nil, None, fmt.Errorf("worker %d: %d flows in %d bytes: %w", w, len(k.flows), k.bytes, ErrFull)
 		}
-		n := &Flow[S]{Flow: clone(nil, f), TS: ts, mark: k.generation}
+		n := &Flow[S]{mark: k.generation}
 		k.flows[f.ID()] = n
+		k.keep(n, ts, f)
 		return n, Added, nil
 	}
 	old.mark = k.generation
-	if f.Rev() <= old.Rev() {
+	switch {
+	case f.Rev() <= old.Rev():
 		return old, None, nil
+	case len(f) > cap(old.Flow) && k.bytes+len(f) > v.max*flowBytes:
+		return old, None, fmt.Errorf("worker %d: %d flows in %d bytes: %w", w, len(k.flows), k.bytes, ErrFull)
 	}
-	old.Flow, old.TS = clone(old.Flow, f), ts
+	k.keep(old, ts, f)
 	return old, Updated, nil
+}
+
+// keep makes f the newest payload of n, a flow of the view.
+func (k *worker[S]) keep(n *Flow[S], ts uint64, f event.Flow) {
+	k.bytes -= cap(n.Flow)
+	n.Flow, n.TS = clone(n.Flow, f), ts
+	k.bytes += cap(n.Flow)
 }
 
 // end takes a flow out. One that was not known is returned all the same: what its
@@ -118,6 +134,7 @@ func (k *worker[S]) end(old *Flow[S], ts uint64, f event.Flow) (*Flow[S], Change
 
 func (k *worker[S]) remove(f *Flow[S]) {
 	delete(k.flows, f.ID())
+	k.bytes -= cap(f.Flow)
 	if !f.orphan {
 		return
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -101,6 +102,44 @@ func TestFull(t *testing.T) {
 	merge(t, v, 0, event.FlowEnd, report(1, 3, 1))       // room again
 	if _, c := merge(t, v, 0, event.FlowNew, report(9, 1, 1)); c != Added {
 		t.Errorf("Merge after an end = %d, want Added", c)
+	}
+}
+
+// A worker that says more than it can know must not eat our memory.
+func TestFullBytes(t *testing.T) {
+	big := event.Description{Attrs: make([]byte, event.MaxAttrs), Host: make([]byte, 255), Evidence: make([]byte, 255)}
+	payload := func(id uint64, rev uint32) event.Flow {
+		b := append([]byte(nil), report(id, rev, 1)[:event.DescriptionAt]...)
+		f, err := event.ParseFlow(big.Append(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	const most = 100
+	v := New[int](1, most)
+	taken := 0
+	for id := range uint64(most) {
+		if _, _, err := v.Merge(0, event.FlowNew, 1, payload(id, 1)); err == nil {
+			taken++
+		} else if !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if taken == 0 || taken > most/2 {
+		t.Errorf("%d of %d huge flows taken in, want some", taken, most)
+	}
+	for id := range uint64(most) {
+		if _, _, err := v.Merge(0, event.FlowEnd, 1, payload(id, 2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := v.workers[0].bytes; got != 0 {
+		t.Errorf("%d bytes counted for no flow", got)
+	}
+	merge(t, v, 0, event.FlowNew, report(1, 1, 1))
+	if _, _, err := v.Merge(0, event.FlowUpdate, 1, payload(1, 2)); err != nil {
+		t.Errorf("update of a small flow: %v", err)
 	}
 }
 
