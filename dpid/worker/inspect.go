@@ -205,6 +205,7 @@ func (w *Worker) follow(slot uint32, r *flow.Record, v *view, fromServer bool, x
 		empty := session{}
 		w.fill(&empty, r, v, server)
 		w.in.Client, w.in.Server, w.in.FromServer = nil, nil, fromServer
+		w.in.ClientCount, w.in.ServerCount = counts(r)
 	}
 	w.out.Reset()
 	verdict := w.showFollow(spec)
@@ -217,6 +218,15 @@ func (w *Worker) follow(slot uint32, r *flow.Record, v *view, fromServer bool, x
 		r.Set(flow.Final)
 		w.inspect.end(slot)
 	}
+}
+
+// counts are the packets of both directions, as far as a counter of 16 bits goes.
+func counts(r *flow.Record) (client, server uint16) {
+	c, s := r.PacketsA(), r.PacketsB()
+	if r.Has(flow.ClientIsB) {
+		c, s = s, c
+	}
+	return uint16(min(c, 1<<16-1)), uint16(min(s, 1<<16-1))
 }
 
 func (w *Worker) showFollow(spec *dissect.Spec) (v dissect.Verdict) {

@@ -26,9 +26,10 @@ type job struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 
-	bin  string // folder of the binaries
-	conf string // configuration file of this job
-	size int64  // bytes of the captures
+	bin     string // folder of the binaries
+	conf    string // configuration file of this job
+	catalog string // compiled for this job, "" = the one beside the binaries
+	size    int64  // bytes of the captures
 }
 
 // maxWorkers is a bound of sense, not of the rings.
@@ -78,6 +79,9 @@ func (j *job) run(ctx context.Context) (err error) {
 	}
 	if !j.Keep {
 		defer func() { err = errors.Join(err, os.RemoveAll(j.Dir)) }()
+	}
+	if j.catalog, err = j.compileLists(ctx); err != nil {
+		return err
 	}
 	if err := j.writeConfig(); err != nil {
 		return err
@@ -142,7 +146,11 @@ func (j *job) writeConfig() error {
 	line("[flow]\nmax_flows = %d\nmetadata = %d\nstats_interval = \"0s\"", flows, max(flows*512, 1<<20))
 	line("[inspect]\ncontexts = %d", clampPower(flows/4, 256, 1<<14))
 	line("[hint]\ndns_entries = %d", clampPower(flows, 1<<10, 1<<16))
-	if c := filepath.Join(j.bin, "catalog.weir"); exists(c) {
+	c := j.catalog
+	if c == "" {
+		c = filepath.Join(j.bin, "catalog.weir")
+	}
+	if exists(c) {
 		line("[catalog]\nfile = %s", quote(c))
 	}
 	j.conf = filepath.Join(j.Dir, "weir.toml")
