@@ -193,7 +193,7 @@ func (p *Producer) limit() (uint64, bool) {
 func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 	// Readers may have come since: look often enough that none of them can be
 	// overtaken before it was seen.
-	if p.next-p.readers.at >= (p.mask+1)/4 || p.readers.changed(p.cfg.CursorDir) {
+	if p.next-p.readers.at >= (p.mask+1)/4 || p.newReaders() {
 		p.scan()
 	}
 	if limit, ok := p.limit(); !ok || int64(limit-end) >= 0 {
@@ -223,6 +223,17 @@ func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 		layout.FutexWait(layout.LowHalf(r.file.Position), uint32(pos), slice)
 		p.waited()
 	}
+}
+
+// newReaders reports whether cursors may have come or gone. It asks the file system
+// once for each step of intent: a reader begins at least a step away from what is
+// overwritten next, and a producer without news has nothing to ask for.
+func (p *Producer) newReaders() bool {
+	if p.next-p.looked < intentStep {
+		return false
+	}
+	p.looked = p.next
+	return p.readers.changed(p.cfg.CursorDir)
 }
 
 // waited looks after the readers during a wait, and gives the dead up.
