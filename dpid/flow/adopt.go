@@ -8,17 +8,19 @@ import (
 	"weir/proto/flowkey"
 )
 
-// adopt derives everything private from the slab in one scan. A record that makes
-// no sense (foreign bytes) is freed rather than believed.
+// adopt derives everything private from the slab in one scan of what was ever used.
+// A record that makes no sense (foreign bytes) is freed rather than believed.
 func (t *Table) adopt(events uint64) (ad Adopted) {
 	ad.Ring, ad.HeadEnd, ad.Forward = t.recover(events)
 	t.tx = t.u32(ctlTx)
 	t.reserved = t.u64(ctlCounter)
 	t.counter = t.reserved
-	used := make([]bool, t.chunks)
+	t.unused = min(t.u32(ctlSlots), t.flows)
+	t.pool.unused = min(t.u32(ctlChunks), t.chunks)
+	used := make([]bool, t.pool.unused)
 	var waiting []uint32
 	t.firstFree = none
-	for i := t.flows; i > 0; i-- {
+	for i := t.unused; i > 0; i-- {
 		slot := i - 1
 		r := t.record(slot)
 		if r.State() == Free {
@@ -54,8 +56,7 @@ func (t *Table) adopt(events uint64) (ad Adopted) {
 		t.probation.push(t, s, t.record(s))
 	}
 	slices.SortFunc(ad.Pending, age)
-	t.pool.free = make([]uint32, 0, t.chunks)
-	for c := t.chunks; c > 0; c-- {
+	for c := t.pool.unused; c > 0; c-- {
 		if !used[c-1] {
 			t.pool.free = append(t.pool.free, c-1)
 		}
@@ -77,7 +78,7 @@ func (t *Table) plausible(r *Record) bool {
 // or meets another one.
 func (t *Table) claim(used []bool, first uint32) bool {
 	for c := first; c != 0; {
-		if c > t.chunks || used[c-1] {
+		if c > uint32(len(used)) || used[c-1] {
 			return false
 		}
 		used[c-1] = true

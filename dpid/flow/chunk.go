@@ -14,9 +14,13 @@ const chunkData = ChunkSize - 4 // after u32 next chunk+1
 // pool hands out chunks. Descriptions are never changed in place: a new chain is
 // written into free chunks, then the record points to it, and the old chain
 // becomes free when the transaction is done. A kill leaves nothing half changed.
+//
+// Chunks that were used before are used again first; those from unused on have
+// never been touched and need no memory yet.
 type pool struct {
 	s       *slab
-	free    []uint32
+	free    []uint32 // its array has a word for each chunk: it never grows
+	unused  uint32
 	retired []uint32 // first chunks of chains that this transaction replaced
 }
 
@@ -34,7 +38,7 @@ func (p *pool) release() {
 // put writes b into a new chain and returns its first chunk.
 func (p *pool) put(b []byte) (first uint32, ok bool) {
 	n := (len(b) + chunkData - 1) / chunkData
-	if n == 0 || n > len(p.free) {
+	if n == 0 || !p.stock(n) {
 		return 0, false
 	}
 	take := p.free[len(p.free)-n:]
@@ -50,6 +54,24 @@ func (p *pool) put(b []byte) (first uint32, ok bool) {
 	first = take[0]
 	p.free = p.free[:len(p.free)-n]
 	return first, true
+}
+
+// stock sees to it that n chunks are free, from those never used where needed. The
+// mark in the slab moves before a chunk is written, and never back.
+func (p *pool) stock(n int) bool {
+	need := n - len(p.free)
+	if need <= 0 {
+		return true
+	}
+	if uint32(need) > p.s.chunks-p.unused {
+		return false
+	}
+	for range need {
+		p.free = append(p.free, p.unused)
+		p.unused++
+	}
+	p.s.put32(ctlChunks, p.unused)
+	return true
 }
 
 // get appends the chain's bytes to dst, at most limit of them.

@@ -29,6 +29,8 @@ const (
 	ctlID      = controlAt + 56 // u64 id of this slab
 	ctlCounter = controlAt + 64 // u64 flow counter reserved so far
 	ctlWorkers = controlAt + 72 // u32 number of workers N
+	ctlSlots   = controlAt + 80 // u32 records from here on were never used
+	ctlChunks  = controlAt + 84 // u32 chunks from here on were never used
 	ctlStats   = controlAt + 128
 
 	undoEntry = 16 + RecordSize

@@ -29,6 +29,7 @@ type Table struct {
 	pool      pool
 	freed     []uint32 // in this transaction
 	firstFree uint32   // free slots are linked through wheel.next
+	unused    uint32   // slots from here on were never used
 	tx        uint32
 	undo      int
 	live      int
@@ -72,6 +73,10 @@ func Open(mem []byte, fresh bool, events uint64, opt Options) (*Table, Adopted, 
 	if t.wheel, err = newWheel(opt.Flows); err != nil {
 		return nil, Adopted{}, err
 	}
+	if t.pool.free, err = newWords(opt.Chunks); err != nil {
+		return nil, Adopted{}, err
+	}
+	t.pool.free = t.pool.free[:0]
 	t.probation = newQueue(t.opt.Probation)
 	if fresh {
 		t.put64(ctlID, opt.SlabID|1)
@@ -148,13 +153,12 @@ func (t *Table) Warm(lo, hi uint64) uint32 {
 // Full reports whether Create needs an eviction first: no free record, or, for a
 // flow that begins in probation, a full probation area.
 func (t *Table) Full(probation bool) bool {
-	return t.firstFree == none || probation && t.probation.n >= t.opt.Probation
+	return t.firstFree == none && t.unused == t.flows || probation && t.probation.n >= t.opt.Probation
 }
 
 // Create begins a flow in state s. Precondition: !Full(s == Probation) and Room(1).
 func (t *Table) Create(k *flowkey.Key, lo, hi, ts uint64, mark uint32, s State) (uint32, *Record) {
-	slot := t.firstFree
-	t.firstFree = t.wheel.next[slot]
+	slot := t.take()
 	r := t.TouchAll(slot)
 	r.begin(k, lo, hi, t.nextID(), ts, mark)
 	r.SetState(s)
@@ -165,6 +169,20 @@ func (t *Table) Create(k *flowkey.Key, lo, hi, ts uint64, mark uint32, s State) 
 	t.wheel.add(slot, t.opt.Deadline(r))
 	t.live++
 	return slot, r
+}
+
+// take returns a free slot: one that was used before, as long as there is any,
+// because its memory is there. The mark in the slab moves before the first use.
+func (t *Table) take() uint32 {
+	slot := t.firstFree
+	if slot != none {
+		t.firstFree = t.wheel.next[slot]
+		return slot
+	}
+	slot = t.unused
+	t.unused++
+	t.put32(ctlSlots, t.unused)
+	return slot
 }
 
 // nextID returns worker<<56 | slab epoch<<40 | counter. Counters are reserved in
@@ -245,9 +263,9 @@ func (t *Table) Victim() (uint32, bool) {
 		return s, true
 	}
 	best, found := uint32(0), false
-	for i, seen := uint32(0), 0; i < t.flows && seen < 32; i++ {
+	for i, seen := uint32(0), 0; i < t.unused && seen < 32; i++ {
 		t.hand++
-		if t.hand >= t.flows {
+		if t.hand >= t.unused {
 			t.hand = 0
 		}
 		r := t.record(t.hand)
@@ -271,11 +289,11 @@ func (t *Table) setFree(slot uint32) {
 // Each calls visit with up to n records that are in use, from slot from on, and
 // returns where to go on; done says that it was the last. For snapshots.
 func (t *Table) Each(from uint32, n int, visit func(slot uint32, r *Record)) (next uint32, done bool) {
-	for ; from < t.flows && n > 0; from++ {
+	for ; from < t.unused && n > 0; from++ {
 		if r := t.record(from); r.State() != Free {
 			visit(from, r)
 		}
 		n--
 	}
-	return from, from >= t.flows
+	return from, from >= t.unused
 }
