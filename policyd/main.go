@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -77,10 +78,7 @@ func run(args []string) int {
 		return status
 	}
 	a.Env = env
-	name := env.Command
-	if name == "" {
-		name = "enforce"
-	}
+	name := cmp.Or(env.Command, "enforce")
 	c := commands[name]
 	if len(env.Args) != c.args {
 		fmt.Fprintf(os.Stderr, "policyd %s: %d arguments given, want %d; see policyd -help\n", name, len(env.Args), c.args)
