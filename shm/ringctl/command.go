@@ -36,13 +36,14 @@ type env struct {
 	root   layout.Root
 	json   bool
 	args   []string
-	out    *bufio.Writer
+	out    *bufio.Writer // for text
+	stdout io.Writer     // for captures
 	stderr io.Writer
 }
 
 // dispatch reads the command line and runs the command that it names.
-func dispatch(ctx context.Context, args []string, out *bufio.Writer, stderr io.Writer) error {
-	e := &env{Context: ctx, out: out, stderr: stderr}
+func dispatch(ctx context.Context, args []string, out *bufio.Writer, stdout, stderr io.Writer) error {
+	e := &env{Context: ctx, out: out, stdout: stdout, stderr: stderr}
 	var write, showVersion bool
 	global := e.flagSet("ringctl")
 	global.BoolVar(&write, "write", false, "allow commands that change files")

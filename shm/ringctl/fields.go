@@ -36,7 +36,7 @@ func (o orderedObject) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (e *env) ringFields(in *look.Instance, r *look.Ring) []field {
+func ringFields(in *look.Instance, r *look.Ring) []field {
 	g := r.Header.Ring()
 	f := headerFields(r.Path, &r.Header)
 	f = append(f,
@@ -88,12 +88,12 @@ func cursorFields(in *look.Instance, r *look.Ring, rd *look.Reader) []field {
 			field{"corrupt", s.Corrupt, ""}, field{"resyncs", s.Resyncs, ""}, field{"reread", s.Reread, ""})
 	}
 	s := &rd.Packets
-	work := "nothing"
+	work := field{"in_work", nil, "nothing"}
 	if i.Inflight != 0 {
-		work = fmt.Sprintf("packet %d", i.Inflight-1)
+		work = field{"in_work", i.Inflight - 1, fmt.Sprintf("packet %d", i.Inflight-1)}
 	}
 	return append(f,
-		field{"in_work", i.Inflight, work}, field{"deaths_on_it", i.InflightTries, ""},
+		work, field{"deaths_on_it", i.InflightTries, ""},
 		field{"records", s.Records, ""}, field{"bytes", s.Bytes, ""}, field{"corrupt", s.Corrupt, ""},
 		field{"poison_skipped", s.PoisonSkipped, ""}, field{"sleeps", s.Sleeps, ""}, field{"resyncs", s.Resyncs, ""})
 }

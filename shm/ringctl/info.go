@@ -33,7 +33,7 @@ func (e *env) info() error {
 	name, found := e.args[0], false
 	if r := in.Ring(name); r != nil {
 		found = true
-		if err := e.section("ring", name, e.ringFields(in, r)); err != nil {
+		if err := e.section("ring", name, ringFields(in, r)); err != nil {
 			return err
 		}
 		for _, rd := range r.Readers {

@@ -38,8 +38,9 @@ func main() {
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	out := bufio.NewWriter(stdout)
-	err := dispatch(ctx, args, out, stderr)
+	out := bufio.NewWriter(&plain{w: stdout})
+	stderr = &plain{w: stderr}
+	err := dispatch(ctx, args, out, stdout, stderr)
 	if flushed := out.Flush(); err == nil {
 		err = flushed
 	}
