@@ -681,3 +681,36 @@ func TestOfflineWakesAreRare(t *testing.T) {
 		t.Error("prepare() of a closed ring with one event = sleep, want it read at once")
 	}
 }
+
+// TestOfflineReserveWaits: also without WaitRoom nothing unread is overwritten.
+func TestOfflineReserveWaits(t *testing.T) {
+	_, p, r := offline(t)
+	const total = 4000 // more than two rings
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		writeAll(t, p, 0, total, most)
+	}()
+	for end := time.Now().Add(20 * time.Second); r.want.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the producer does not wait")
+		}
+	}
+	if got := r.intent.Load(); got > MinCapacity {
+		t.Fatalf("intent is %d, beyond what an unread ring of %d holds", got, MinCapacity)
+	}
+	for n := uint64(0); n < total; {
+		rec, err := r.Next()
+		if errors.Is(err, ErrIdle) {
+			r.Commit()
+			r.Wait(time.Second)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, rec, n, most)
+		n++
+	}
+	<-done
+}

@@ -153,6 +153,23 @@ func TestPositions(t *testing.T) {
 	}
 }
 
+// TestBatchWithoutEnd: a batch longer than the ring publishes itself in time.
+func TestBatchWithoutEnd(t *testing.T) {
+	p, r := heapPair(t, 0)
+	for n := range uint64(5000) {
+		write(t, p, n, 300)
+		if d := p.Next() - p.Tail(); d > MinCapacity/4+2*intentStep {
+			t.Fatalf("%d bytes are not published, of %d", d, MinCapacity)
+		}
+	}
+	p.Publish()
+	var over *Overrun
+	if _, err := r.Next(); !errors.As(err, &over) {
+		t.Fatalf("Next() = %v, want Overrun", err)
+	}
+	readAll(t, r, over.Lost, 5000, 300)
+}
+
 // TestNothingUnpublishedIsSeen: neither complete nor incomplete events.
 func TestNothingUnpublishedIsSeen(t *testing.T) {
 	p, r := heapPair(t, 0)

@@ -216,6 +216,29 @@ func TestOneOwnerOfMany(t *testing.T) {
 	noLeftovers(t, path)
 }
 
+// TestLockOfAFormerFile: between open and lock the file was replaced and let go.
+func TestLockOfAFormerFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.ring")
+	m, err := Create(path, testSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = m.Close()
+	f, err := open(path, os.O_RDWR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	n, err := create(path, testSpec(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = n.Close()
+	if _, err := openOwned(f, path, testSpec()); !errors.Is(err, ErrAwait) {
+		t.Errorf("openOwned() of a file without a name = %v, want ErrAwait", err)
+	}
+}
+
 func TestStaleTemporaryFilesAreRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a[1].ring")
 	stale := path + ".tmp.999999.abc"

@@ -112,6 +112,11 @@ func TestWaitAny(t *testing.T) {
 	if c := WaitAny(cs[:1], 10, time.Millisecond); c != nil {
 		t.Error("WaitAny() of one empty ring is not nil")
 	}
+	for i, c := range cs {
+		if c.waiting.Load() != 0 {
+			t.Errorf("consumer %d still says that it sleeps", i)
+		}
+	}
 	for i, p := range ps {
 		got := make(chan *Consumer)
 		go func() {

@@ -84,6 +84,48 @@ func TestProducerTakeOver(t *testing.T) {
 	drain(t, c, 80, 120)
 }
 
+// TestTakeOverOfADrainedRing: all of the payload area is free again.
+func TestTakeOverOfADrainedRing(t *testing.T) {
+	cfg := testConfig(t, 64, 4096)
+	p, c := openPair(t, cfg)
+	fill(t, p, 0, 7)
+	drain(t, c, 0, 7)
+	p.kill()
+	p = openProducer(t, cfg)
+	var desc [DescSize]byte
+	var prefix [PrefixSize]byte
+	p.payNext, p.payHead = p.payNext&^511, p.payHead&^511 // the next skip would cost a record
+	if p.payNext != p.payHead {
+		t.Fatalf("payload used from %d to %d, want none", p.payHead, p.payNext)
+	}
+	for i := range 8 {
+		if !p.Put(desc[:], prefix[:], make([]byte, p.MaxFrame())) {
+			t.Fatalf("longest frame number %d of 8 does not fit", i)
+		}
+	}
+}
+
+// TestTakeOverWithAHostileHead: what the consumer wrote is believed no more after
+// a restart than before.
+func TestTakeOverWithAHostileHead(t *testing.T) {
+	for _, head := range []uint64{0, 9, 41, 1 << 40, 1<<64 - 1} {
+		cfg := testConfig(t, 64, 1<<16)
+		p, c := openPair(t, cfg)
+		fill(t, p, 0, 10)
+		drain(t, c, 0, 10)
+		p.InRing()
+		fill(t, p, 10, 40)
+		p.kill()
+		c.position.Store(head)
+		p = openProducer(t, cfg)
+		if p.Fresh() || p.InRing() != 30 {
+			t.Errorf("head %d: fresh %v, %d in the ring, want false, 30", head, p.Fresh(), p.InRing())
+		}
+		fill(t, p, 40, 60)
+		drain(t, c, 10, 60)
+	}
+}
+
 func TestTakeOverIsFast(t *testing.T) {
 	cfg := testConfig(t, 4096, 8<<20)
 	p, _ := openPair(t, cfg)
