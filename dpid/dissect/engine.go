@@ -92,6 +92,16 @@ func LikelyPort(tr Transport, port uint16) (*Spec, bool) {
 	return registry[l[0]], true
 }
 
+// Wrote reports whether the trial may have left something in its scratch block, so
+// that the block must stay with the flow.
+func (t *Trial) Wrote() bool {
+	set := uint64(0)
+	for _, w := range t.wrote {
+		set |= w
+	}
+	return set != 0
+}
+
 // Clean zeroes what the trial left in a scratch block, so that the next flow finds
 // it as it must be, without clearing all of it.
 func (t *Trial) Clean(block []byte) {

@@ -46,7 +46,9 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 		w.follow(slot, r, v, fromServer, x)
 		return
 	}
-	w.verdict(slot, r, x, w.show(x), keep, v, dir)
+	verdict := w.show(x)
+	w.inspect.keepScratch(x)
+	w.verdict(slot, r, x, verdict, keep, v, dir)
 }
 
 // padding reports whether the payload of a TCP segment is what some stacks leave
@@ -85,9 +87,7 @@ func (w *Worker) beginSession(slot uint32, r *flow.Record) *session {
 		cport, sport = sport, cport
 	}
 	x.trial.Init(transportOf(r.IPProto()), r.IPProto(), cport, sport)
-	if dissect.WantsScratch(transportOf(r.IPProto())) {
-		x.scratch = w.inspect.block()
-	}
+	x.wantsScratch = dissect.WantsScratch(transportOf(r.IPProto()))
 	return x
 }
 
@@ -115,7 +115,7 @@ func (w *Worker) fill(x *session, r *flow.Record, v *view, dir int) (keep, fresh
 	in.ClientCount, in.ServerCount = x.count[client], x.count[server]
 	in.ClientEnd, in.ServerEnd = x.ended[client], x.ended[server]
 	in.Midstream = r.Has(flow.Midstream)
-	in.Scratch = x.scratch
+	in.Scratch = w.inspect.scratchOf(x)
 	in.Packet = v.payload
 	if w.key.Proto != protoTCP {
 		in.Client, in.Server = x.first[client], x.first[server]
@@ -162,6 +162,7 @@ func (w *Worker) show(x *session) (v dissect.Verdict) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.panicked(p)
+			w.inspect.dropScratch(x)
 			v = dissect.No
 		}
 	}()

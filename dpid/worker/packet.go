@@ -27,23 +27,30 @@ type view struct {
 }
 
 // packet counts one packet into its flow and shows it to the dissectors while the
-// flow is inspected.
+// flow is inspected. The frame of a final flow is not touched: it is where the
+// caches miss.
 func (w *Worker) packet(d pkt.Descriptor, payload []byte) {
 	v := view{d: d}
-	if payload != nil && !v.parse(payload) {
-		w.count(cUnparsed)
-		return
-	}
-	slot, r, ok := w.find(&v)
-	if !ok {
-		if !v.full {
-			w.count(cOrphans)
-			return
-		}
-		if slot, r, ok = w.create(&v); !ok {
+	slot, r := w.find(d)
+	if r == nil || !r.Has(flow.Final) {
+		if payload != nil && !v.parse(payload) {
 			w.count(cUnparsed)
 			return
 		}
+		if r != nil && v.full {
+			if w.makeKey(&v); !r.SameKey(&w.key) {
+				r = nil
+			}
+		}
+	}
+	if r != nil {
+		r = w.table.Touch(slot)
+	} else if !v.full {
+		w.count(cOrphans)
+		return
+	} else if slot, r = w.create(&v); r == nil {
+		w.count(cUnparsed)
+		return
 	}
 	w.count(cPackets)
 	w.add(cBytes, uint64(d.WireLen()))
@@ -92,31 +99,26 @@ func (v *view) parse(payload []byte) bool {
 }
 
 // find looks the packet's flow up and ends it when its time is over: then the
-// packet begins a new one.
-func (w *Worker) find(v *view) (uint32, *flow.Record, bool) {
-	slot, ok := w.table.Find(v.d.HashLo(), v.d.HashHi())
+// packet begins a new one. The record is nil when there is none.
+func (w *Worker) find(d pkt.Descriptor) (uint32, *flow.Record) {
+	slot, ok := w.table.Find(d.HashLo(), d.HashHi())
 	if !ok {
-		return 0, nil, false
+		return 0, nil
 	}
 	r := w.table.Record(slot)
-	if !r.Has(flow.Final) && v.full {
-		if w.makeKey(v); !r.SameKey(&w.key) {
-			return 0, nil, false
-		}
-	}
-	now := max(w.now, v.d.TS())
+	now := max(w.now, d.TS())
 	switch {
-	case w.deadline(r) <= now:
+	case r.Last()+w.timeout[classOf(d.IPProto(), r)] <= now:
 		w.end(slot, r, event.EndIdle)
-		return 0, nil, false
+		return 0, nil
 	case w.active != 0 && r.First()+w.active <= now:
 		w.end(slot, r, event.EndActive)
-		return 0, nil, false
-	case r.State() == flow.Closing && v.d.TCPFlags()&(tcpSYN|tcpACK) == tcpSYN:
+		return 0, nil
+	case r.State() == flow.Closing && d.TCPFlags()&(tcpSYN|tcpACK) == tcpSYN:
 		w.end(slot, r, event.EndFIN) // the ports are used again
-		return 0, nil, false
+		return 0, nil
 	}
-	return slot, w.table.Touch(slot), true
+	return slot, r
 }
 
 // makeKey makes the flow key of a packet whose frame is there.
@@ -145,8 +147,9 @@ func (w *Worker) makeKey(v *view) (reverse bool) {
 }
 
 // create begins the packet's flow. There is a free record: makeRoom saw to it. When
-// the probation area is full its oldest flow makes room.
-func (w *Worker) create(v *view) (uint32, *flow.Record, bool) {
+// the probation area is full its oldest flow makes room. The record is nil when none
+// was found all the same.
+func (w *Worker) create(v *view) (uint32, *flow.Record) {
 	reverse := w.makeKey(v)
 	state, flags := flow.Alive, uint16(0)
 	tcp := v.d.IPProto() == protoTCP
@@ -164,7 +167,7 @@ func (w *Worker) create(v *view) (uint32, *flow.Record, bool) {
 	}
 	for w.table.Full(state == flow.Probation) {
 		if !w.table.Room(slack) || !w.evict() {
-			return 0, nil, false
+			return 0, nil
 		}
 	}
 	if reverse == w.senderIsClient(v, reverse) {
@@ -173,5 +176,5 @@ func (w *Worker) create(v *view) (uint32, *flow.Record, bool) {
 	slot, r := w.table.Create(&w.key, v.d.HashLo(), v.d.HashHi(), v.d.TS(), v.p.Mark(), state)
 	r.Set(flags)
 	w.count(cCreated)
-	return slot, r, true
+	return slot, r
 }

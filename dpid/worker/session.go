@@ -17,11 +17,13 @@ type session struct {
 	first      [2][]byte       // datagrams: the first of each direction, on loan from the pool
 	count      [2]uint16       // packets with payload
 	ended      [2]bool         // nothing will be added to this direction
-	scratch    []byte
 	clientMAC  [6]byte
 	serverMAC  [6]byte
 	link       uint8 // tunnel kind
 	classified bool  // a dissector said Yes; more may come
+
+	wantsScratch bool   // a protocol of its transport has scratch
+	scratch      []byte // nil until one wrote to it
 }
 
 // sessions hands out the private states. There is a bounded number: when all are
@@ -32,7 +34,7 @@ type sessions struct {
 	bySlot  []uint16 // session+1 of a flow slot
 	hand    int
 	pool    *reasm.Pool
-	scratch [][]byte // clean blocks
+	scratch [][]byte // clean blocks; the last one is shown to flows without one
 }
 
 const maxSessions = 1<<16 - 2
@@ -103,14 +105,33 @@ func (s *sessions) end(slot uint32) {
 	s.free = append(s.free, i-1)
 }
 
-// block returns a clean scratch block.
-func (s *sessions) block() []byte {
-	if n := len(s.scratch); n > 0 {
-		b := s.scratch[n-1]
-		s.scratch = s.scratch[:n-1]
-		return b
+// scratchOf returns the block that a session's next packet is inspected with. Most
+// flows never write to it: they are shown a clean one and leave it clean.
+func (s *sessions) scratchOf(x *session) []byte {
+	if x.scratch != nil || !x.wantsScratch {
+		return x.scratch
 	}
-	return make([]byte, dissect.ScratchSize())
+	if len(s.scratch) == 0 {
+		s.scratch = append(s.scratch, make([]byte, dissect.ScratchSize()))
+	}
+	return s.scratch[len(s.scratch)-1]
+}
+
+// keepScratch gives the session the block that it was shown, when it wrote to it.
+func (s *sessions) keepScratch(x *session) {
+	if x.scratch == nil && x.wantsScratch && x.trial.Wrote() {
+		x.scratch = s.scratch[len(s.scratch)-1]
+		s.scratch = s.scratch[:len(s.scratch)-1]
+	}
+}
+
+// dropScratch forgets the block that a session was shown: a dissector panicked, and
+// nobody knows what it left there.
+func (s *sessions) dropScratch(x *session) {
+	if x.scratch == nil && x.wantsScratch {
+		s.scratch = s.scratch[:len(s.scratch)-1]
+	}
+	x.scratch, x.wantsScratch = nil, false // its inspection is over
 }
 
 // keepFirst copies the first datagram of a direction, cut to what the pool lends.

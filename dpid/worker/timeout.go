@@ -38,13 +38,17 @@ func (t *Timeouts) classes() [classes]uint64 {
 // over: the last packet and the timeout of the flow's state.
 func (t Timeouts) Deadline() func(*flow.Record) uint64 {
 	c := t.classes()
-	return func(r *flow.Record) uint64 { return r.Last() + c[classOf(r)] }
+	return func(r *flow.Record) uint64 { return r.Last() + c[classOf(r.IPProto(), r)] }
 }
 
-func (w *Worker) deadline(r *flow.Record) uint64 { return r.Last() + w.timeout[classOf(r)] }
+func (w *Worker) deadline(r *flow.Record) uint64 {
+	return r.Last() + w.timeout[classOf(r.IPProto(), r)]
+}
 
-func classOf(r *flow.Record) int {
-	switch r.IPProto() {
+// classOf looks at the first line of a record only; whoever has a packet knows the
+// protocol without the second.
+func classOf(proto uint8, r *flow.Record) int {
+	switch proto {
 	case protoTCP:
 		switch r.State() {
 		case flow.Probation:
