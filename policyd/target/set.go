@@ -146,31 +146,9 @@ func (s *Set) AppendKey(dst []byte, parts []string, f event.Flow, iface string) 
 		return dst, false
 	}
 	for i, part := range parts {
-		start := len(dst)
-		switch part {
-		case config.KeyClientIP:
-			dst = appendAddr(dst, f.ClientAddr())
-		case config.KeyServerIP:
-			dst = appendAddr(dst, f.ServerAddr())
-		case config.KeyClientPort:
-			dst = binary.BigEndian.AppendUint16(dst, f.ClientPort())
-		case config.KeyServerPort:
-			dst = binary.BigEndian.AppendUint16(dst, f.ServerPort())
-		case config.KeyIPProtocol:
-			dst = append(dst, f.IPProto())
-		case config.KeyMAC:
-			mac := f.ClientMAC()
-			if mac == [6]byte{} {
-				return dst, false
-			}
-			dst = append(dst, mac[:]...)
-		case config.KeyMark:
-			dst = binary.NativeEndian.AppendUint32(dst, f.Mark())
-		case config.KeyInterface:
-			if iface == "" || len(iface) >= kinds[kindIfname].size {
-				return dst, false
-			}
-			dst = append(dst, iface...)
+		start, ok := len(dst), false
+		if dst, ok = s.kinds[i].appendPart(dst, part, f, iface); !ok {
+			return dst, false
 		}
 		size := kinds[s.kinds[i]].size
 		if len(s.kinds) > 1 {
@@ -180,16 +158,43 @@ func (s *Set) AppendKey(dst []byte, parts []string, f event.Flow, iface string) 
 			dst = append(dst, 0)
 		}
 	}
-	return dst, len(dst) >= s.keySize()
+	return dst, true
 }
 
-func appendAddr(dst []byte, a netip.Addr) []byte {
-	if a.Is4() {
-		b := a.As4()
-		return append(dst, b[:]...)
+// appendPart appends one part, at most as long as its kind.
+func (k kind) appendPart(dst []byte, part string, f event.Flow, iface string) ([]byte, bool) {
+	switch part {
+	case config.KeyClientIP:
+		return k.appendAddr(dst, f.ClientAddr())
+	case config.KeyServerIP:
+		return k.appendAddr(dst, f.ServerAddr())
+	case config.KeyClientPort:
+		return binary.BigEndian.AppendUint16(dst, f.ClientPort()), true
+	case config.KeyServerPort:
+		return binary.BigEndian.AppendUint16(dst, f.ServerPort()), true
+	case config.KeyIPProtocol:
+		return append(dst, f.IPProto()), true
+	case config.KeyMAC:
+		mac := f.ClientMAC()
+		return append(dst, mac[:]...), mac != [6]byte{}
+	case config.KeyMark:
+		return binary.NativeEndian.AppendUint32(dst, f.Mark()), true
 	}
-	b := a.As16()
-	return append(dst, b[:]...)
+	return append(dst, iface...), iface != "" && len(iface) < kinds[kindIfname].size
+}
+
+// appendAddr appends an address of the family that k stands for. A payload may call
+// itself IPv4 and hold another address.
+func (k kind) appendAddr(dst []byte, a netip.Addr) ([]byte, bool) {
+	if k == kindIPv6 {
+		b := a.As16()
+		return append(dst, b[:]...), true
+	}
+	if !a.Is4() {
+		return dst, false
+	}
+	b := a.As4()
+	return append(dst, b[:]...), true
 }
 
 // Format returns a key as nft writes it: "192.0.2.1 . 443".
