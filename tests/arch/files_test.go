@@ -63,8 +63,7 @@ func TestPackageComments(t *testing.T) {
 }
 
 // long lists the files that may have more lines than maxLines, with the reason.
-var long = map[string]string{
-}
+var long = map[string]string{}
 
 const (
 	maxLines     = 400
