@@ -35,9 +35,7 @@ func newWheel(flows int) (w wheel, err error) {
 // add puts flow slot s into the slot of deadline (ns).
 func (w *wheel) add(s uint32, deadline uint64) {
 	tick := deadline/wheelTick + 1
-	if !w.started {
-		w.started, w.now = true, deadline/wheelTick
-	}
+	w.started = true // now stays 0 until the first due: deadlines do not tell the time
 	if tick <= w.now {
 		tick = w.now + 1
 	} else if tick >= w.now+wheelSlots {
