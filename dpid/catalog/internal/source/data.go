@@ -147,8 +147,9 @@ type reader struct {
 }
 
 type claim struct {
-	app int
-	at  Place
+	app  int
+	at   Place
+	text string
 }
 
 // line reads a header "app ID NAME CATEGORY" or a line of its block, which is
@@ -240,7 +241,7 @@ func (r *reader) header(at Place, f []string) int {
 func (r *reader) claim(at Place, key string) bool {
 	c, dup := r.seen[key]
 	if !dup {
-		r.seen[key] = claim{r.current, at}
+		r.seen[key] = claim{r.current, at, key}
 		return true
 	}
 	if c.app == r.current {
@@ -252,7 +253,9 @@ func (r *reader) claim(at Place, key string) bool {
 }
 
 // checkCovered warns of entries that a shorter suffix of the same application
-// makes needless. An entry of another application in between makes it needed.
+// makes needless; an entry of another application in between makes them
+// needed. An exact entry beside another application's suffix for the same name
+// is a mistake: it takes the name itself away from its owner.
 func (r *reader) checkCovered() {
 	for i := range r.data.Apps {
 		for _, d := range r.data.Apps[i].Domains {
@@ -260,17 +263,27 @@ func (r *reader) checkCovered() {
 			if d.Kind != Exact {
 				_, parent, _ = strings.Cut(parent, ".")
 			}
-			for parent != "" {
-				if c, ok := r.seen[parent]; ok {
-					if c.app == i {
-						r.ps.Warnf(d.At, "domain %s is covered by %s of the same application", d.Text, parent)
-					}
-					break
-				}
-				_, parent, _ = strings.Cut(parent, ".")
+			c, ok := r.above(parent)
+			switch {
+			case !ok:
+			case c.app == i:
+				r.ps.Warnf(d.At, "domain %s is covered by %s of the same application", d.Text, c.text)
+			case d.Kind == Exact && c.text == d.Text:
+				r.ps.Errorf(d.At, "domain =%s belongs to %s already, at %s", d.Text, r.data.Apps[c.app].Name, c.at)
 			}
 		}
 	}
+}
+
+// above is the claim of the longest suffix that covers name.
+func (r *reader) above(name string) (claim, bool) {
+	for name != "" {
+		if c, ok := r.seen[name]; ok {
+			return c, true
+		}
+		_, name, _ = strings.Cut(name, ".")
+	}
+	return claim{}, false
 }
 
 // Sort brings categories and applications in order of ids.
