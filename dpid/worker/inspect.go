@@ -39,7 +39,10 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 	x.count[dir]++
 	w.count(cInspected)
 	keep, fresh := w.fill(x, r, v, dir)
-	if !fresh {
+	if !fresh { // a hole before it: the budget counts all the same
+		if w.spent(x) && !r.Has(flow.Follow) {
+			w.finish(slot, r, x)
+		}
 		return
 	}
 	if r.Has(flow.Follow) {
@@ -169,10 +172,14 @@ func (w *Worker) show(x *session) (v dissect.Verdict) {
 	return x.trial.Inspect(&w.in, &w.out)
 }
 
+// spent reports whether the flow's budget of packets or of bytes is used up.
+func (w *Worker) spent(x *session) bool {
+	return int(x.count[client])+int(x.count[server]) >= w.set.MaxPackets || x.ended[client] && x.ended[server]
+}
+
 // verdict draws the conclusions of what the dissectors said.
 func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissect.Verdict, keep bool, v *view, dir int) {
-	packets := int(x.count[client]) + int(x.count[server])
-	spent := packets >= w.set.MaxPackets || x.ended[client] && x.ended[server]
+	spent := w.spent(x)
 	switch {
 	case verdict == dissect.Yes || verdict == dissect.YesMore && spent:
 		w.classify(slot, r, x, true)
