@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -32,6 +33,28 @@ func Enter(name, dir string) (r Report, err error) {
 	return r, nil
 }
 
+// A launcher that must not leave a worker behind asks for a signal at its own death
+// (prctl(2), PR_SET_PDEATHSIG). The kernel keeps that with the first thread, which
+// runs initialisation, and forgets it when the user changes.
+var (
+	deathSignal = deathSignalOf()
+	parent      = os.Getppid()
+)
+
+// keepDeathSignal asks for the signal anew.
+func keepDeathSignal() error {
+	if deathSignal == 0 {
+		return nil
+	}
+	if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, deathSignal, 0); err != nil {
+		return fmt.Errorf("keep the signal at the parent's death: %w", err)
+	}
+	if os.Getppid() != parent {
+		return errors.New("the process that started this one is gone")
+	}
+	return nil
+}
+
 // become changes to an unprivileged user for good; with the user all capabilities
 // go.
 func become(name string) (string, error) {
@@ -61,7 +84,7 @@ func become(name string) (string, error) {
 		if err := syscall.Setresuid(uid, uid, uid); err != nil {
 			return "", fmt.Errorf("become user %s: %w", n, err)
 		}
-		return n, nil
+		return n, keepDeathSignal()
 	}
 	return "", nil
 }

@@ -43,3 +43,13 @@ func install(prog []unix.SockFilter) error {
 	}
 	return nil
 }
+
+// deathSignalOf returns the signal that the kernel sends to the calling thread's
+// process when its parent dies, 0 for none.
+func deathSignalOf() uintptr {
+	var sig int32
+	if _, _, e := unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&sig)), 0); e != 0 {
+		return 0
+	}
+	return uintptr(sig)
+}
