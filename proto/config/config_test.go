@@ -206,7 +206,7 @@ func TestMistakes(t *testing.T) {
 			`weir.toml:2: workers.count = 65: must be 0 to 64`,
 			`weir.toml:3: workers.cpus[1] = -1: must be 0 to 4095`,
 			`weir.toml:4: workers.cpus[2] = 5000: must be 0 to 4095`,
-			`weir.toml:6: flow.probation = NaN: must be 0.01 to 0.9`,
+			`weir.toml:6: flow.probation = NaN: must be 0.01 to 1`,
 			`weir.toml:8: inspect.max_bytes = 0: must be at least 2KiB`,
 			`weir.toml:10: instance.dir = "shm/weir": must be an absolute path without "..", such as "/dev/shm/weir"`}},
 		{"durations", "[flow.timeouts]\nudp = \"60\"\ndns = \"0s\"\nother = \"-1s\"", []string{

@@ -47,7 +47,7 @@ func (c *Config) fields() []field {
 			size("event_size", &c.Rings.EventSize, "An event ring, a power of two.", MinEventSize, MaxEventSize, checkPower)),
 		section("flow", "The flow table of each worker.",
 			integer("max_flows", &c.Flow.MaxFlows, "Flows tracked at once; 0 = derived from the RAM.", 0, MaxFlows),
-			number("probation", &c.Flow.Probation, "Share of max_flows that unanswered flows may hold.", 0.01, 0.9),
+			number("probation", &c.Flow.Probation, "Share of max_flows that unanswered flows may hold.", 0.01, 1),
 			size("metadata", &c.Flow.Metadata, "Bytes kept of metadata; 0 = derived from max_flows.", 64*KiB, 64*GiB, nil),
 			duration("stats_interval", &c.Flow.StatsInterval, "Between two reports on a live flow; 0s = none.", 0, year),
 			section("timeouts", "Time without a packet after which a flow ends.", c.Flow.Timeouts.fields()...)),
