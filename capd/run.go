@@ -159,15 +159,28 @@ func (r *runner) capture(ctx context.Context, name string) error {
 	}
 	defer func() { _ = f.Close() }()
 	r.file, r.seen = f, 0
-	return r.steer.Run(ctx, f)
+	before, first := r.steer.Counters(), r.steer.Frames()
+	if err := r.steer.Run(ctx, f); err != nil {
+		return err
+	}
+	e := unreadLinks(f, r.steer.Frames()-first, r.steer.Counters()[steer.UnknownLink]-before[steer.UnknownLink])
+	if e != nil && e.unread < e.frames {
+		r.log.Warn("part of a capture is left out", "error", e)
+		e = nil
+	}
+	if e == nil {
+		return nil // not e: an error that holds no linkError is not nil
+	}
+	return e
 }
 
 // isCaptureError reports whether err is about a capture, so that others can still
 // be read.
 func isCaptureError(err error) bool {
 	var e *source.Error
+	var l *linkError
 	var p *os.PathError
-	return errors.As(err, &e) || errors.As(err, &p)
+	return errors.As(err, &e) || errors.As(err, &l) || errors.As(err, &p)
 }
 
 // housekeep runs once a batch; what costs runs at most every 100 ms.

@@ -57,6 +57,11 @@ func (p *Packet) link(typ uint32, off, end int) Outcome {
 	return UnknownLink
 }
 
+// Reads reports whether frames of link type typ can be read.
+func Reads(typ uint32) bool {
+	return (&Packet{}).link(typ, 0, 0) != UnknownLink
+}
+
 func (p *Packet) ethernet(off, end int) Outcome {
 	if !p.has(off, 14) {
 		return Short
