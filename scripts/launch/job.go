@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -23,39 +23,48 @@ type job struct {
 	Quiet    bool
 	Pace     float64
 	LogLevel string
-	Stdout   io.Writer
-	Stderr   io.Writer
+	Stdout   *os.File
+	Stderr   *os.File
 
-	bin     string // folder of the binaries
-	conf    string // configuration file of this job
-	catalog string // compiled for this job, "" = the one beside the binaries
-	size    int64  // bytes of the captures
+	bin  string // folder of the binaries
+	conf string // configuration file of this job
+	size int64  // bytes of the captures, unpacked
 }
+
+// usageError is a mistake of the caller's, found before anything was made.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// Unwrap returns the mistake.
+func (e *usageError) Unwrap() error { return e.error }
 
 // maxWorkers is a bound of sense, not of the rings.
 const maxWorkers = 64
 
 // check finds what can be known to be wrong before anything is started.
 func (j *job) check() error {
-	if len(j.Captures) == 0 {
-		return errors.New("no capture given")
-	}
-	if j.Workers < 1 || j.Workers > maxWorkers {
-		return fmt.Errorf("-workers %d: must be 1 to %d", j.Workers, maxWorkers)
+	levels := []string{"debug", "info", "warn", "error"}
+	switch {
+	case len(j.Captures) == 0:
+		return usagef("no capture given")
+	case j.Workers < 1 || j.Workers > maxWorkers:
+		return usagef("-workers %d: must be 1 to %d", j.Workers, maxWorkers)
+	case !(j.Pace >= 0 && j.Pace <= 1e6): // NaN is neither
+		return usagef("-pace %v: must be 0 to 1e6", j.Pace)
+	case !slices.Contains(levels, j.LogLevel):
+		return usagef("-log-level %q: must be one of %s", j.LogLevel, strings.Join(levels, ", "))
 	}
 	for _, c := range j.Captures {
-		st, err := os.Stat(c)
-		switch {
-		case err != nil:
-			return fmt.Errorf("capture %w", err)
-		case st.IsDir():
-			return fmt.Errorf("capture %s: is a directory; name the files in it", c)
+		n, err := unpackedSize(c)
+		if err != nil {
+			return usagef("capture %w", err)
 		}
-		j.size += st.Size()
+		j.size += min(n, math.MaxInt64/2-j.size)
 	}
 	if j.Policy != "" {
 		if _, err := os.Stat(j.Policy); err != nil {
-			return fmt.Errorf("policy %w", err)
+			return usagef("policy %w", err)
 		}
 	}
 	return nil
@@ -63,32 +72,30 @@ func (j *job) check() error {
 
 // run does the job and leaves nothing behind.
 func (j *job) run(ctx context.Context) (err error) {
-	if err := j.findBinaries(); err != nil {
-		return err
+	if j.bin == "" {
+		if err := j.findBinaries(); err != nil {
+			return err
+		}
 	}
 	for i, c := range j.Captures { // the daemons have a folder of their own
 		if j.Captures[i], err = filepath.Abs(c); err != nil {
 			return err
 		}
 	}
-	if err := j.checkPolicy(ctx); err != nil {
-		return err
-	}
 	if err := j.makeDir(); err != nil {
 		return err
 	}
-	if !j.Keep {
-		defer func() { err = errors.Join(err, os.RemoveAll(j.Dir)) }()
-	}
-	if j.catalog, err = j.compileLists(ctx); err != nil {
+	defer func() {
+		if j.Keep {
+			fmt.Fprintf(j.Stderr, "weir: the rings are kept in %s\n", j.Dir)
+			return
+		}
+		err = errors.Join(err, os.RemoveAll(j.Dir))
+	}()
+	if err := j.configure(ctx); err != nil {
 		return err
 	}
-	if err := j.writeConfig(); err != nil {
-		return err
-	}
-	s := &set{job: j}
-	defer s.killAll()
-	return s.run(ctx)
+	return newSet(j).run(ctx)
 }
 
 // findBinaries takes the daemons that lie beside this one.
@@ -111,8 +118,15 @@ func (j *job) findBinaries() error {
 // after it has given root up.
 func (j *job) makeDir() (err error) {
 	if j.Dir != "" {
-		if err := os.Mkdir(j.Dir, 0o750); err != nil {
-			return fmt.Errorf("ring directory: %w: another instance may be using it", err)
+		if j.Dir, err = filepath.Abs(j.Dir); err != nil {
+			return err
+		}
+		err := os.Mkdir(j.Dir, 0o750)
+		if errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("ring directory: %w: another instance may be using it; name one that does not exist", err)
+		}
+		if err != nil {
+			return fmt.Errorf("ring directory: %w", err)
 		}
 	} else {
 		base := "/dev/shm"
@@ -128,69 +142,4 @@ func (j *job) makeDir() (err error) {
 		return fmt.Errorf("ring directory: %w", err)
 	}
 	return nil
-}
-
-// writeConfig writes the configuration of this job. Sizes follow the captures: a
-// replay of ten packets must not spend its time on clearing memory.
-func (j *job) writeConfig() error {
-	packets := max(j.size/64, 1024)
-	flows := clampPower(packets/int64(j.Workers), 1<<10, 1<<20)
-	payload := clampPower(j.size*2, 1<<20, 16<<20)
-	events := clampPower(j.size*4, 2<<20, 64<<20)
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("[instance]\nname = \"replay\"\ndir = %s\nlog_level = %s", quote(j.Dir), quote(j.LogLevel))
-	line("[capture]\nsource = \"pcap\"\nthreads = 1\npace = %s", strconv.FormatFloat(j.Pace, 'f', -1, 64)+decimal(j.Pace))
-	line("[workers]\ncount = %d", j.Workers)
-	line("[rings]\npacket_descriptors = %d\npacket_payload = %d\nevent_size = %d", payload/256, payload, events)
-	line("[flow]\nmax_flows = %d\nmetadata = %d\nstats_interval = \"0s\"", flows, max(flows*512, 1<<20))
-	line("[inspect]\ncontexts = %d", clampPower(flows/4, 256, 1<<14))
-	line("[hint]\ndns_entries = %d", clampPower(flows, 1<<10, 1<<16))
-	c := j.catalog
-	if c == "" {
-		c = filepath.Join(j.bin, "catalog.weir")
-	}
-	if exists(c) {
-		line("[catalog]\nfile = %s", quote(c))
-	}
-	j.conf = filepath.Join(j.Dir, "weir.toml")
-	if err := os.WriteFile(j.conf, []byte(b.String()), 0o644); err != nil {
-		return err
-	}
-	if j.Policy == "" {
-		return nil
-	}
-	policy, err := filepath.Abs(j.Policy)
-	if err != nil {
-		return err
-	}
-	d := filepath.Join(j.Dir, "weir.d")
-	if err := os.Mkdir(d, 0o755); err != nil {
-		return err
-	}
-	return os.Symlink(policy, filepath.Join(d, "policy.toml"))
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func quote(s string) string { return strconv.Quote(s) }
-
-// decimal makes a TOML float of a whole number.
-func decimal(f float64) string {
-	if f == float64(int64(f)) {
-		return ".0"
-	}
-	return ""
-}
-
-// clampPower returns the smallest power of two not below n, within [lo, hi].
-func clampPower(n, lo, hi int64) int64 {
-	p := lo
-	for p < n && p < hi {
-		p *= 2
-	}
-	return p
 }

@@ -24,12 +24,19 @@ const usage = `usage:
 "weir COMMAND -h" lists the flags.
 `
 
+// Exit statuses, those of the daemons.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, usage)
-		return 2
+		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -38,18 +45,18 @@ func run(args []string) int {
 		return replayCommand(ctx, args[0], args[1:])
 	case "help", "-h", "-help", "--help":
 		fmt.Print(usage)
-		return 0
+		return exitOK
 	}
 	fmt.Fprintf(os.Stderr, "weir: unknown command %q\n%s", args[0], usage)
-	return 2
+	return exitUsage
 }
 
-// replayCommand reads the flags of replay and plan.
+// replayCommand reads the flags of replay and plan, and does the job.
 func replayCommand(ctx context.Context, name string, args []string) int {
 	j := job{Stdout: os.Stdout, Stderr: os.Stderr, Plan: name == "plan"}
 	fs := flag.NewFlagSet("weir "+name, flag.ContinueOnError)
 	fs.IntVar(&j.Workers, "workers", 1, "number of dpid workers")
-	fs.StringVar(&j.Policy, "policy", "", "configuration file with the policy: [[rule]], [[set]], [policy] ...")
+	fs.StringVar(&j.Policy, "policy", "", "configuration `FILE` with the policy: [[rule]], [[set]], [policy] ...")
 	fs.BoolVar(&j.JSON, "json", false, "one flow per line as JSON")
 	fs.StringVar(&j.Dir, "dir", "", "ring directory to make and remove; default: a new one in /dev/shm")
 	fs.BoolVar(&j.Keep, "keep", false, "leave the ring directory, for ringctl")
@@ -58,25 +65,39 @@ func replayCommand(ctx context.Context, name string, args []string) int {
 	fs.BoolVar(&j.Quiet, "quiet", false, "print no flows")
 	capture := ""
 	if j.Plan {
-		fs.StringVar(&capture, "r", "", "the capture")
+		fs.StringVar(&capture, "r", "", "the `CAPTURE`")
 	}
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return 0
+			return exitOK
 		}
-		return 2
+		return exitUsage
 	}
 	j.Captures = fs.Args()
 	if capture != "" {
 		j.Captures = append([]string{capture}, j.Captures...)
 	}
-	if err := j.check(); err != nil {
-		fmt.Fprintf(os.Stderr, "weir: %v\n", err)
-		return 2
+	err := j.check()
+	if err == nil {
+		err = j.run(ctx)
 	}
-	if err := j.run(ctx); err != nil {
+	return tell(err)
+}
+
+// tell prints what went wrong and returns the exit status.
+func tell(err error) int {
+	var u *usageError
+	var p *policyError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &p): // each line begins with file and line
+		fmt.Fprintln(os.Stderr, p)
+		return exitUsage
+	case errors.As(err, &u):
 		fmt.Fprintf(os.Stderr, "weir: %v\n", err)
-		return 1
+		return exitUsage
 	}
-	return 0
+	fmt.Fprintf(os.Stderr, "weir: %v\n", err)
+	return exitFailure
 }

@@ -3,38 +3,23 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"weir/proto/config"
 )
 
-// compileLists makes a catalogue of its own for a policy that brings lists of
-// domains, and returns its path; "" when there are none.
-func (j *job) compileLists(ctx context.Context) (string, error) {
-	if j.Policy == "" {
-		return "", nil
-	}
-	c, err := config.Load(j.Policy)
-	if err != nil || len(c.Catalog.Lists) == 0 {
-		return "", err
-	}
-	path := filepath.Join(j.Dir, "catalog.weir")
-	args := []string{"catalog", "compile", "-o", path}
-	for _, l := range c.Catalog.Lists {
-		args = append(args, "-list", l.Category+"="+l.File)
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(j.bin, "dpid"), args...)
-	cmd.Stderr = j.Stderr
-	if err := cmd.Run(); err != nil {
-		return "", errors.New("the policy's lists of domains have mistakes; nothing was started")
-	}
-	return path, nil
-}
+// policyError is what is wrong with the policy: a line for each mistake, with file
+// and line in front.
+type policyError struct{ text string }
 
-// checkPolicy lets policyd read the user's policy under its own name, so that
-// mistakes are told with that name, before anything is made.
-func (j *job) checkPolicy(ctx context.Context) error {
+func (e *policyError) Error() string { return e.text }
+
+// linkPolicy puts the user's policy beside the configuration of this job, under a
+// link, so that mistakes are told with its own name.
+func (j *job) linkPolicy() error {
 	if j.Policy == "" {
 		return nil
 	}
@@ -42,14 +27,46 @@ func (j *job) checkPolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(j.bin, "policyd"), "check", "-config", path)
-	cmd.Stderr = j.Stderr
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return errors.New("the policy has mistakes; nothing was started")
-		}
+	d := filepath.Join(j.Dir, "weir.d")
+	if err := os.Mkdir(d, 0o755); err != nil {
 		return err
 	}
-	return nil
+	return os.Symlink(path, filepath.Join(d, "policy.toml"))
+}
+
+// checkPolicy has policyd read the policy before anything is started. Its warnings
+// are left to the policyd that works with it.
+func (j *job) checkPolicy(ctx context.Context) error {
+	if j.Policy == "" {
+		return nil
+	}
+	return j.ask(ctx, "policyd", "check", "-config", j.conf)
+}
+
+// compileLists makes a catalogue of its own for a policy that brings lists of
+// domains.
+func (j *job) compileLists(ctx context.Context, lists []config.List, path string) error {
+	args := []string{"catalog", "compile", "-o", path}
+	for _, l := range lists {
+		args = append(args, "-list", l.Category+"="+l.File)
+	}
+	return j.ask(ctx, "dpid", args...)
+}
+
+// ask runs a daemon's command that answers with its exit status. What it says when
+// that is not 0 are the mistakes.
+func (j *job) ask(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(j.bin, name), args...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err == nil || !errors.As(err, &exit) {
+		return err
+	}
+	text := strings.TrimSuffix(strings.TrimSpace(said.String()), "\n"+name+": configuration refused")
+	if text == "" {
+		return err
+	}
+	return &policyError{text}
 }

@@ -6,218 +6,240 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
+
+	"weir/shm/layout"
 )
 
+const (
+	// maxLives is how often a daemon may be killed before the job gives up: a crash
+	// loop must end.
+	maxLives = 1000
+
+	// A daemon that finds a ring owned by another tries again, as its service manager
+	// would have it: the owner may be on its way out.
+	exitTemp  = 75
+	maxBusy   = 100
+	busyPause = 20 * time.Millisecond
+
+	// stopTime is how long daemons may take to leave.
+	stopTime = 5 * time.Second
+)
+
+// errInterrupted is the end that a signal asked for.
+var errInterrupted = errors.New("interrupted")
+
 // set is the daemons of one job. A daemon that is killed is started again, as a
-// service manager would; one that ends by itself with an error ends the job.
+// service manager would; one that ends by itself with an error ends the job. One
+// goroutine owns it.
 type set struct {
 	job   *job
-	mu    sync.Mutex
+	root  layout.Root
 	procs []*process
 	ends  chan *process
+	left  int // processes that are not done
 }
 
-// process is one daemon, through all its lives.
-type process struct {
-	name string
-	args []string
-	out  *os.File // standard output, nil = that of the launcher is not given
-	cmd  *exec.Cmd
-	err  error
-	live int // how often it was started
+func newSet(j *job) *set {
+	return &set{job: j, root: layout.Root(j.Dir), ends: make(chan *process)}
 }
-
-// maxLives is how often a daemon may be killed before the job gives up: a crash
-// loop must end.
-const maxLives = 1000
 
 // run starts readers before writers, so that nobody misses anything, waits for the
 // end of all and returns what went wrong first.
 func (s *set) run(ctx context.Context) error {
-	s.ends = make(chan *process)
+	if err := s.startAll(ctx); err != nil {
+		s.stop(syscall.SIGKILL) // no packet was seen: there is nothing to tell
+		return err
+	}
+	err := s.wait(ctx)
+	s.stop(syscall.SIGTERM)
+	return err
+}
+
+func (s *set) startAll(ctx context.Context) error {
+	conf := s.job.conf
+	var files []string
 	for w := range s.job.Workers {
-		if err := s.start(ctx, &process{name: "dpid", args: []string{"-config", s.job.conf, "-worker", strconv.Itoa(w)}}); err != nil {
+		files = append(files, s.root.Stat(fmt.Sprintf("w%02d", w)))
+		if err := s.start(ctx, &process{name: "dpid", args: []string{"-config", conf, "-worker", strconv.Itoa(w)}}); err != nil {
 			return err
 		}
 	}
-	readers, err := s.startReaders(ctx)
+	readers, err := s.startPrinter(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.attached(ctx, readers); err != nil {
-		return err
-	}
-	capd := &process{name: "capd", args: append([]string{"-config", s.job.conf}, s.job.Captures...)}
-	if err := s.start(ctx, capd); err != nil {
-		return err
-	}
-	return s.wait(ctx, len(s.procs))
-}
-
-// startReaders starts policyd and, when flows are wanted, their printer. It returns
-// the names of their cursors.
-func (s *set) startReaders(ctx context.Context) ([]string, error) {
-	var names []string
-	if s.job.Plan {
-		args := []string{"plan", "-config", s.job.conf, "-drain"}
-		if s.job.JSON {
-			args = append(args, "-json")
+	if s.job.Policy != "" && !s.job.Plan {
+		// Where workers cannot work the kernel is not touched.
+		if err := s.await(ctx, files); err != nil {
+			return err
 		}
-		return []string{"plan"}, s.start(ctx, &process{name: "policyd", args: args, out: os.Stdout})
-	}
-	if s.job.Policy != "" {
-		names = append(names, "policyd")
-		if err := s.start(ctx, &process{name: "policyd", args: []string{"enforce", "-config", s.job.conf, "-drain"}, out: os.Stderr}); err != nil {
-			return nil, err
+		readers = append(readers, "policyd")
+		if err := s.start(ctx, &process{name: "policyd", args: []string{"enforce", "-config", conf, "-drain"}, out: s.job.Stderr}); err != nil {
+			return err
 		}
 	}
-	if s.job.Quiet {
-		return names, nil
-	}
-	args := []string{"flows", "-config", s.job.conf, "-drain"}
-	if s.job.JSON {
-		args = append(args, "-json")
-	}
-	names = append(names, "flows")
-	return names, s.start(ctx, &process{name: "policyd", args: args, out: os.Stdout})
-}
-
-// attached waits until every reader has a cursor on every event ring: from then on
-// no worker writes over what it has not read.
-func (s *set) attached(ctx context.Context, readers []string) error {
+	// From here on no worker writes over what a reader has not read.
+	files = files[:0]
 	for _, r := range readers {
 		for w := range s.job.Workers {
-			path := filepath.Join(s.job.Dir, "evtcur", fmt.Sprintf("%s.w%02d.cur", r, w))
-			for !exists(path) {
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case p := <-s.ends:
-					if err := s.ended(ctx, p); err != nil {
-						return err
-					}
-				case <-time.After(time.Millisecond):
+			files = append(files, s.root.EventCursor(r, w))
+		}
+	}
+	if err := s.await(ctx, files); err != nil {
+		return err
+	}
+	return s.start(ctx, &process{name: "capd", args: append([]string{"-config", conf}, s.job.Captures...)})
+}
+
+// startPrinter starts what prints: the plan, or the flows when they are wanted. It
+// returns the names of its cursors.
+func (s *set) startPrinter(ctx context.Context) ([]string, error) {
+	p := &process{name: "policyd", out: s.job.Stdout}
+	name := "flows"
+	switch {
+	case s.job.Plan:
+		name = "plan"
+	case s.job.Quiet:
+		return nil, nil
+	case terminal(s.job.Stderr):
+		p.tty = s.job.Stderr // for its progress line
+	}
+	p.args = []string{name, "-config", s.job.conf, "-drain"}
+	if s.job.JSON {
+		p.args = append(p.args, "-json")
+	}
+	return []string{name}, s.start(ctx, p)
+}
+
+func (s *set) start(ctx context.Context, p *process) error {
+	if err := p.start(ctx, s.job, s.ends); err != nil {
+		return err
+	}
+	if p.live == 1 {
+		s.procs = append(s.procs, p)
+		s.left++
+	}
+	return nil
+}
+
+// await waits until all files are there.
+func (s *set) await(ctx context.Context, files []string) error {
+	for _, f := range files {
+		for !exists(f) {
+			select {
+			case <-ctx.Done():
+				return errInterrupted
+			case p := <-s.ends:
+				if err := s.ended(ctx, p); err != nil {
+					return err
 				}
+			case <-time.After(time.Millisecond):
 			}
 		}
 	}
 	return nil
 }
 
-// wait collects the ends of n processes. After the first failure the others are
-// told to leave.
-func (s *set) wait(ctx context.Context, n int) error {
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// wait collects the ends of all, and returns at the first failure: what others say
+// after that is not told.
+func (s *set) wait(ctx context.Context) error {
 	var first error
-	for left := n; left > 0; {
+	for s.left > 0 {
 		select {
 		case p := <-s.ends:
-			if err := s.ended(ctx, p); err != nil {
-				if first == nil {
-					first = err
-				}
-				if p.name != "capd" { // a capture that is cut short is drained all the same
-					s.signalAll(syscall.SIGTERM)
-				}
-				left--
-			} else if p.cmd == nil {
-				left--
+			err := s.ended(ctx, p)
+			if err == nil {
+				continue
+			}
+			if first == nil {
+				first = err
+			}
+			if p.name != "capd" || !s.drains() {
+				return first
 			}
 		case <-ctx.Done():
-			s.signalAll(syscall.SIGTERM)
-			return errors.New("interrupted")
+			return errInterrupted
 		}
 	}
 	return first
 }
 
-// errExit says how a daemon ended; it has told why itself.
-type errExit struct {
-	name string
-	code int
+// drains reports whether capd, which ended with an error, closed all of its rings: a
+// capture that is cut short is drained all the same.
+func (s *set) drains() bool {
+	for w := range s.job.Workers {
+		m, err := layout.OpenRO(s.root.PacketRing(0, w), layout.Spec{Magic: layout.MagicPacketRing, ABIMajor: layout.ABIMajor})
+		if err != nil {
+			return false
+		}
+		closed := m.Owner().State() == layout.StateClosed
+		_ = m.Close() // only looked at
+		if !closed {
+			return false
+		}
+	}
+	return true
 }
 
-func (e errExit) Error() string { return fmt.Sprintf("%s ended with status %d", e.name, e.code) }
-
-// ended judges the end of a process: nil and p.cmd == nil when it is done, nil when
-// it was started again.
+// ended judges the end of a process: nil when it is done or was started again.
 func (s *set) ended(ctx context.Context, p *process) error {
-	var exit *exec.ExitError
-	err := p.err
 	p.cmd = nil
+	var exit *exec.ExitError
 	switch {
-	case err == nil:
+	case p.err == nil:
+		s.left--
 		return nil
-	case !errors.As(err, &exit):
-		return fmt.Errorf("%s: %w", p.name, err)
+	case ctx.Err() != nil:
+		s.left--
+		return errInterrupted
+	case !errors.As(p.err, &exit):
+		s.left--
+		return fmt.Errorf("%s: %w", p.name, p.err)
 	}
-	killed := !exit.Exited() || exit.ExitCode() == 75
-	if killed && p.live < maxLives && ctx.Err() == nil {
+	again := !exit.Exited()
+	if exit.ExitCode() == exitTemp && p.busy < maxBusy {
+		p.busy++
+		again = true
+		select {
+		case <-ctx.Done():
+		case <-time.After(busyPause):
+		}
+	}
+	if again && p.live < maxLives {
 		return s.start(ctx, p)
 	}
-	return errExit{p.name, exit.ExitCode()}
+	s.left--
+	return &failure{name: p.name, code: exit.ExitCode(), why: p.log.why}
 }
 
-// start starts p, for the first time or again.
-func (s *set) start(ctx context.Context, p *process) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.job.bin, p.name), p.args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Dir = s.job.Dir
-	cmd.Stderr = os.Stderr
-	if p.out != nil {
-		cmd.Stdout = p.out
+// stop ends what still runs and waits for it, so that the directory can go.
+func (s *set) stop(sig syscall.Signal) {
+	s.signal(sig)
+	deadline := time.After(stopTime)
+	for _, p := range s.procs {
+		for p.cmd != nil {
+			select {
+			case q := <-s.ends:
+				q.cmd = nil
+			case <-deadline:
+				s.signal(syscall.SIGKILL)
+			}
+		}
 	}
-	// Nobody outlives the launcher, however it ends.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", p.name, err)
-	}
-	s.mu.Lock()
-	p.cmd = cmd
-	p.live++
-	if p.live == 1 {
-		s.procs = append(s.procs, p)
-	}
-	s.mu.Unlock()
-	go func() {
-		p.err = cmd.Wait()
-		s.ends <- p
-	}()
-	return nil
 }
 
-func (s *set) signalAll(sig syscall.Signal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *set) signal(sig syscall.Signal) {
 	for _, p := range s.procs {
 		if p.cmd != nil {
 			_ = p.cmd.Process.Signal(sig)
-		}
-	}
-}
-
-// killAll ends what still runs and waits for it, so that the directory can go.
-func (s *set) killAll() {
-	s.signalAll(syscall.SIGTERM)
-	running := 0
-	for _, p := range s.procs {
-		if p.cmd != nil {
-			running++
-		}
-	}
-	deadline := time.After(5 * time.Second)
-	for ; running > 0; running-- {
-		select {
-		case p := <-s.ends:
-			p.cmd = nil
-		case <-deadline:
-			s.signalAll(syscall.SIGKILL)
-			(<-s.ends).cmd = nil
 		}
 	}
 }

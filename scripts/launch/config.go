@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"weir/proto/config"
+)
+
+// configure writes the configuration of this job and has it checked: by the reader
+// that all daemons share, and by policyd.
+func (j *job) configure(ctx context.Context) error {
+	if err := j.linkPolicy(); err != nil {
+		return err
+	}
+	if err := j.writeConfig(); err != nil {
+		return err
+	}
+	c, err := config.Load(j.conf)
+	if err != nil {
+		return &policyError{err.Error()}
+	}
+	if err := j.giveCatalog(ctx, c); err != nil {
+		return err
+	}
+	return j.checkPolicy(ctx)
+}
+
+// writeConfig writes what a replay needs, in sizes that follow the captures.
+func (j *job) writeConfig() error {
+	mem, err := memory(j.Dir)
+	if err != nil {
+		return err
+	}
+	s := sizesFor(j.size, j.Workers, mem)
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("[instance]\nname = \"replay\"\ndir = %s\nlog_level = %s", quote(j.Dir), quote(j.LogLevel))
+	line("[capture]\nsource = \"pcap\"\nthreads = 1\npace = %s", float(j.Pace))
+	line("[workers]\ncount = %d", j.Workers)
+	line("[rings]\npacket_descriptors = %d\npacket_payload = %d\nevent_size = %d", s.descriptors, s.payload, s.events)
+	// Nobody is to be protected from a flood that is over: probation is no limit.
+	line("[flow]\nmax_flows = %d\nprobation = 1.0\nmetadata = %d\nstats_interval = \"0s\"", s.flows, s.metadata)
+	line("[inspect]\ncontexts = %d", s.contexts)
+	line("[hint]\ndns_entries = %d", s.names)
+	j.conf = filepath.Join(j.Dir, "weir.toml")
+	return os.WriteFile(j.conf, []byte(b.String()), 0o644)
+}
+
+// giveCatalog adds a catalogue to the configuration: one made for the policy's own
+// lists of domains, else the one beside the binaries.
+func (j *job) giveCatalog(ctx context.Context, c *config.Config) error {
+	if c.Catalog.File != "" {
+		return nil
+	}
+	path := filepath.Join(j.bin, "catalog.weir")
+	if len(c.Catalog.Lists) > 0 {
+		path = filepath.Join(j.Dir, "catalog.weir")
+		if err := j.compileLists(ctx, c.Catalog.Lists, path); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil // a build without: protocols are still told
+	}
+	f, err := os.OpenFile(j.conf, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "[catalog]\nfile = %s\n", quote(path))
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func quote(s string) string { return strconv.Quote(s) }
+
+// float writes f as TOML wants it: with a point.
+func float(f float64) string {
+	s := strconv.FormatFloat(f, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
+}
