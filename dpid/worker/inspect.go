@@ -128,10 +128,7 @@ func (w *Worker) fill(x *session, r *flow.Record, v *view, dir int) (keep, fresh
 		return x.count[dir] == 1, true
 	}
 	s := &x.stream[dir]
-	seq := v.d.Seq()
-	if v.d.TCPFlags()&tcpSYN != 0 {
-		seq++ // TCP Fast Open: the SYN takes a number
-	}
+	seq := v.seq()
 	if s.Whole(seq, v.payload) {
 		in.Client, in.Server = x.stream[client].Bytes(), x.stream[server].Bytes()
 		*side(in, dir) = v.payload
@@ -192,7 +189,7 @@ func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissec
 	}
 	if keep {
 		if r.IPProto() == protoTCP {
-			x.stream[dir].Add(w.inspect.pool, v.d.Seq(), v.payload)
+			x.stream[dir].Add(w.inspect.pool, v.seq(), v.payload)
 		} else {
 			w.inspect.keepFirst(x, dir, v.payload)
 		}

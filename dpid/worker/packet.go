@@ -26,6 +26,15 @@ type view struct {
 	full    bool   // prefix and frame are there
 }
 
+// seq returns the TCP sequence number of the payload's first byte. With Fast Open
+// it travels with the SYN, which takes a number itself (RFC 7413).
+func (v *view) seq() uint32 {
+	if v.d.TCPFlags()&tcpSYN != 0 {
+		return v.d.Seq() + 1
+	}
+	return v.d.Seq()
+}
+
 // packet counts one packet into its flow and shows it to the dissectors while the
 // flow is inspected. The frame of a final flow is not touched: it is where the
 // caches miss.
