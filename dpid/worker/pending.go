@@ -82,7 +82,7 @@ func (w *Worker) nameByHint(r *flow.Record) {
 		if w.part.Catalog != nil {
 			if m, ok := w.part.Catalog.Host(w.desc.Host); ok {
 				w.belongs(m)
-				w.desc.Source = event.SourceDNS
+				w.desc.Source, w.desc.Confidence = event.SourceDNS, sure
 			}
 		}
 		return
@@ -97,7 +97,7 @@ func (w *Worker) nameByHint(r *flow.Record) {
 	if ok {
 		w.weaker(event.SourceNetwork, sureNetwork, "network", "address")
 		w.belongs(m)
-		w.desc.Source = event.SourceNetwork
+		w.desc.Source, w.desc.Confidence = event.SourceNetwork, sureNetwork
 	}
 }
 

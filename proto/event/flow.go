@@ -117,13 +117,14 @@ func (f Flow) CategoryID() uint16 { return binary.LittleEndian.Uint16(f[126:]) }
 // ApplicationID returns the stable id of the application, 0 when unknown.
 func (f Flow) ApplicationID() uint32 { return binary.LittleEndian.Uint32(f[128:]) }
 
-// Confidence returns how sure the classification is, 0 to 100.
+// Confidence returns how sure that is which Source speaks of, 0 to 100.
 func (f Flow) Confidence() uint8 { return f[132] }
 
 // EndReason returns why the flow ended, EndNone while it lives.
 func (f Flow) EndReason() EndReason { return EndReason(f[133]) }
 
-// Source returns what the classification rests on.
+// Source returns what the most telling part of the classification rests on: the
+// application where one is named, else the protocol.
 func (f Flow) Source() Source { return Source(f[134]) }
 
 // Link returns the tunnel kind (pkt.LinkName), 0 for none.

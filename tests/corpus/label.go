@@ -52,17 +52,17 @@ type flowJSON struct {
 	Protocol   string     `json:"protocol"`
 	App        string     `json:"application"`
 	Hostname   string     `json:"hostname"`
-	Source     string     `json:"source"`
+	Evidence   string     `json:"evidence"`
 	TLS        struct {
 		JA3 string `json:"ja3"`
 		JA4 string `json:"ja4"`
 	} `json:"tls"`
 }
 
-// claimed returns the protocol that the flow's bytes gave; guesses from a port or
-// an address count as unknown.
+// claimed returns the protocol that the flow's bytes gave. A guess from a port counts
+// as unknown; an address never gives a protocol.
 func (f *flowJSON) claimed() string {
-	if f.Source == "port" || f.Source == "network" {
+	if strings.HasPrefix(f.Evidence, "port:") {
 		return ""
 	}
 	return f.Protocol
