@@ -146,7 +146,7 @@ func (e *Engine) epochEvent(w int, r *evtring.Record) {
 		return
 	}
 	e.opt.Log.Info("worker attached", "worker", w, "adopted", a.Adopted, "reinspected", a.Reinspected)
-	if e.view.Attached(w, a.Slab, e.opt.Now().Add(grace)) {
+	if e.view.Attached(w, a.Slab, a.Adopted, e.opt.Now().Add(grace)) {
 		e.resync(w, feed.ReasonTable)
 	}
 }

@@ -58,21 +58,18 @@ func (v *View[S]) Closed(w int) (gone []*Flow[S]) {
 	return gone
 }
 
-// Attached says that worker w runs with the flow table called slab. Where that is
-// another table than before, all flows of w are orphans until deadline: the worker
-// knows nothing of them and will learn those that live again under new ids. It
-// reports whether the view of w is stale now.
-func (v *View[S]) Attached(w int, slab uint64, deadline time.Time) (stale bool) {
+// Attached says that worker w runs with the flow table called slab, with adopted
+// flows of its last life in it. Where that is another table than before, all flows of
+// w are orphans until deadline: the worker knows nothing of them and will learn those
+// that live again under new ids. Attached reports whether the view of w is stale now.
+func (v *View[S]) Attached(w int, slab uint64, adopted uint32, deadline time.Time) (stale bool) {
 	k := &v.workers[w]
 	old := k.slab
 	k.slab = slab
-	if old == slab {
-		return k.stale // the table was adopted: no flow is lost, no snapshot owed
+	if old == slab || old == 0 && adopted > 0 {
+		return k.stale // the table goes on: no flow is lost, no snapshot owed
 	}
 	v.Lost(w)
-	if old == 0 {
-		return true // never heard of another: the snapshot will tell
-	}
 	if k.orphans == nil {
 		k.orphans = map[flowkey.Key]*Flow[S]{}
 	}

@@ -195,18 +195,32 @@ func TestSnapshotWithLoss(t *testing.T) {
 
 func TestSameTableAgain(t *testing.T) {
 	v := New[int](1, 100)
-	v.Attached(0, 77, time.Time{})
+	v.Attached(0, 77, 0, time.Time{})
 	v.Begin(0)
 	v.End(0)
-	if v.Attached(0, 77, time.Time{}) {
+	if v.Attached(0, 77, 0, time.Time{}) {
 		t.Error("an adopted table made the view stale")
+	}
+}
+
+// Whoever starts in the middle does not know the table's name; if flows were adopted
+// it is the one that all flows in the view are of.
+func TestUnknownTable(t *testing.T) {
+	for adopted, orphans := range map[uint32]bool{0: true, 5: false} {
+		v := New[int](1, 100)
+		v.Begin(0)
+		f, _ := merge(t, v, 0, event.SnapFlow, report(1, 1, 1))
+		v.End(0)
+		if stale := v.Attached(0, 77, adopted, time.Time{}); stale != orphans || f.Orphan() != orphans {
+			t.Errorf("%d adopted: stale %t, orphan %t, want %t", adopted, stale, f.Orphan(), orphans)
+		}
 	}
 }
 
 func TestOrphans(t *testing.T) {
 	now := time.Unix(1000, 0)
 	v := New[int](1, 100)
-	v.Attached(0, 77, now)
+	v.Attached(0, 77, 0, now)
 	merge(t, v, 0, event.FlowClass, report(1, 1, 1001))
 	merge(t, v, 0, event.FlowClass, report(2, 1, 1002))
 	v.Begin(0)
@@ -214,7 +228,7 @@ func TestOrphans(t *testing.T) {
 	merge(t, v, 0, event.SnapFlow, report(2, 1, 1002))
 	v.End(0)
 
-	if !v.Attached(0, 78, now.Add(time.Minute)) {
+	if !v.Attached(0, 78, 0, now.Add(time.Minute)) {
 		t.Error("a new table did not make the view stale")
 	}
 	v.Begin(0)
@@ -241,10 +255,10 @@ func TestOrphans(t *testing.T) {
 // Two flows may have had one 7-tuple, one after the other.
 func TestOrphansOfOneKey(t *testing.T) {
 	v := New[int](1, 100)
-	v.Attached(0, 77, time.Time{})
+	v.Attached(0, 77, 0, time.Time{})
 	merge(t, v, 0, event.FlowClass, report(1, 1, 1001))
 	merge(t, v, 0, event.FlowClass, report(2, 1, 1001))
-	v.Attached(0, 78, time.Unix(1000, 0))
+	v.Attached(0, 78, 0, time.Unix(1000, 0))
 	if v.Relearnt(0, report(100, 2, 1001)) == nil {
 		t.Error("Relearnt found no orphan")
 	}
@@ -303,8 +317,8 @@ func FuzzMerge(f *testing.F) {
 		}
 		v := New[int](1, 2)
 		_, _, _ = v.Merge(0, event.Type(typ), 1, fl)
-		v.Attached(0, 1, time.Time{})
-		v.Attached(0, 2, time.Time{})
+		v.Attached(0, 1, 0, time.Time{})
+		v.Attached(0, 2, 0, time.Time{})
 		v.Relearnt(0, fl)
 		v.Begin(0)
 		v.End(0)
