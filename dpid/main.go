@@ -76,6 +76,10 @@ func work(ctx context.Context, env *daemon.Env, number int) error {
 	if err != nil {
 		return fmt.Errorf("give up privileges: %w", err)
 	}
+	if _, err := os.ReadDir(layout.Root(cfg.Instance.Dir).EventCursors()); err != nil {
+		return fmt.Errorf("user %s cannot look for readers of its events: %w: give the folders in %s to its group (chgrp, chmod 2750)",
+			closed.User, err, cfg.Instance.Dir)
+	}
 	env.Log.Debug("closed in", "user", closed.User, "landlock", closed.Landlock, "seccomp", closed.Seccomp)
 	w, err := f.build(cfg, number, env.Log)
 	if err != nil {
