@@ -77,17 +77,12 @@ func (e *env) status(span time.Duration) error {
 func (e *env) page(report *advice.Report, stages []stageJSON) {
 	fmt.Fprintln(e.out, report.Headline)
 	for i, f := range report.Findings {
-		switch {
-		case i == 0 && f.Level > advice.Wait:
-		default:
-			fmt.Fprintf(e.out, "\n%-6s%s %s", f.Level.String()+":", f.Who, f.What)
+		if i > 0 || f.Level <= advice.Wait { // the first one is the headline
+			fmt.Fprintf(e.out, "%-6s %s %s\n", f.Level.String()+":", f.Who, f.What)
 		}
 		if f.Do != "" {
-			fmt.Fprintf(e.out, "\n      do: %s", f.Do)
+			fmt.Fprintf(e.out, "    do: %s\n", f.Do)
 		}
-	}
-	if len(report.Findings) > 0 {
-		fmt.Fprintln(e.out)
 	}
 	if len(stages) == 0 {
 		return
@@ -107,28 +102,40 @@ func (e *env) page(report *advice.Report, stages []stageJSON) {
 
 // stagesOf lists who works here, from the capture to the last reader.
 func stagesOf(was, now *look.Instance) (out []stageJSON) {
-	var capd *stageJSON
+	capd := -1
 	for _, r := range now.Rings {
 		c := r.Since(was, now)
-		if r.Kind == look.Packet && capd == nil {
-			out = append(out, stageJSON{Kind: "stage", Who: "capd", State: advice.State(now, r.Owner, r.Process), PID: r.Owner.PID})
-			capd = &out[0]
-		}
 		if r.Kind == look.Packet {
-			out[0].Rate += c.PerSecond(c.Records)
+			if capd < 0 {
+				capd = len(out)
+				out = append(out, stageJSON{Kind: "stage", Who: "capd", State: advice.State(now, r.Owner, r.Process), PID: r.Owner.PID})
+			}
+			out[capd].Rate += c.PerSecond(c.Records)
+			waiting(&out[capd], r)
 		}
 		for _, rd := range r.Readers {
 			s := stageJSON{
 				Kind: "stage", Who: rd.Name, State: advice.State(now, rd.Info.Owner, rd.Process), PID: rd.Info.Owner.PID,
-				Ring: r.Name, Unread: rd.Lag, Size: r.Size, Unit: r.Unit(), Rate: c.PerSecond(c.Readers[rd.Cursor].Position),
+				Ring: r.Name, Unread: rd.Lag, Size: r.Size, Unit: r.Unit(), Fill: r.FillOf(rd),
+				Rate: c.PerSecond(c.Readers[rd.Cursor].Position),
 			}
-			if s.Fill = r.FillOf(rd); rd.Missing() {
+			if rd.Missing() {
 				s.State = "absent"
+			}
+			if r.Kind == look.Packet {
+				waiting(&s, now.Ring(fmt.Sprintf("w%02d", r.Worker())))
 			}
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// waiting says of a stage that it waits for room in the ring it fills.
+func waiting(s *stageJSON, fills *look.Ring) {
+	if s.State == "runs" && fills != nil && fills.Waits() {
+		s.State = "waits"
+	}
 }
 
 func pid(n int) string {

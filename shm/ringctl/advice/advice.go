@@ -40,7 +40,8 @@ type Finding struct {
 	What  string // a sentence without subject: is stopped by a signal
 	Do    string // what to do about it; "" when there is nothing
 
-	down int // how far down the pipeline: of two, the lower one is the cause
+	down int     // how far down the pipeline: of two, the lower one is the cause
+	fill float64 // of the ring, 0 to 1
 }
 
 // Report is everything that was found, worst first.
@@ -70,7 +71,10 @@ func Of(was, now *look.Instance) *Report {
 	}
 	j.settling()
 	slices.SortStableFunc(j.found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.down, a.down))
+		if a.Level == Down && b.Level == Down {
+			return cmp.Compare(a.down, b.down) // nothing waits: what comes first is missed most
+		}
+		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.down, a.down), cmp.Compare(b.fill, a.fill))
 	})
 	return &Report{Headline: j.headline(), Findings: j.found}
 }

@@ -13,7 +13,7 @@ const lapped = "it lost events that were overwritten, and will ask for a snapsho
 // eventReader judges who reads an event ring.
 func (j *judge) eventReader(r *look.Ring, rd *look.Reader) {
 	owner := rd.Info.Owner
-	f := Finding{Who: who(rd.Name, owner), Where: rd.Cursor, down: atReader}
+	f := Finding{Who: who(rd.Name, owner), Where: rd.Cursor, down: atReader, fill: r.FillOf(rd)}
 	lag := fmt.Sprintf("it lags %s of %s behind %s", Bytes(rd.Lag), Bytes(r.Size), r.Name)
 	if rd.Lapped {
 		lag = lapped
@@ -90,9 +90,12 @@ func (j *judge) settling() {
 		if n == 0 || !c.Alive || last == nil || c == last {
 			continue
 		}
+		behind := "which has not begun"
+		if ns := last.Get("clock_ns"); ns != 0 {
+			behind = fmt.Sprintf("%.1f s of packet time behind", float64(int64(c.Get("clock_ns")-ns))/1e9)
+		}
 		j.add(Finding{Level: Wait, Who: "dpid worker " + number(c.Name), Where: c.Name, down: atCapture,
-			What: fmt.Sprintf("holds %s flows back until worker %s, %.1f s of packet time behind, has passed their time",
-				Count(n), number(last.Name), float64(int64(c.Get("clock_ns")-last.Get("clock_ns")))/1e9)})
+			What: fmt.Sprintf("holds %s flows back until worker %s, %s, has passed their time", Count(n), number(last.Name), behind)})
 	}
 }
 

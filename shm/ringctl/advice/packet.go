@@ -34,7 +34,7 @@ func (j *judge) producer(r *look.Ring) {
 func (j *judge) living(r *look.Ring, f Finding) {
 	what, do := j.ill(r.Owner, r.Process)
 	switch {
-	case what != "":
+	case what != "" && (r.Want == 0 || r.Process == look.Stopped):
 		// A worker is judged as the reader of its packet rings, too.
 		if !j.once(r.Producer(), "ill") {
 			return
@@ -84,14 +84,13 @@ func (j *judge) losses(r *look.Ring, name string) {
 
 // packetReader judges the worker that reads a packet ring.
 func (j *judge) packetReader(r *look.Ring, rd *look.Reader) {
-	f := Finding{Who: who(rd.Name, rd.Info.Owner), Where: rd.Cursor, down: atWorker}
-	unread := fmt.Sprintf("%s %s in %s", Packets(rd.Lag), waits(rd.Lag), r.Name)
+	f := Finding{Who: who(rd.Name, rd.Info.Owner), Where: rd.Cursor, down: atWorker, fill: r.FillOf(rd)}
+	unread := fmt.Sprintf("%s %s in %s", Records(rd.Lag), waits(rd.Lag), r.Name)
 	switch {
 	case rd.Err != nil && !rd.Missing():
 		return // among the problems
 	case rd.Missing(), rd.Foreign && !rd.Info.Owner.Alive:
-		f.What, f.Do = "has never read "+r.Name+": "+unread, "start it: dpid -worker "+fmt.Sprint(r.Worker())
-		j.absent(f, r, rd)
+		j.never(f, r, rd, unread)
 	case rd.Foreign:
 		f.Level, f.What = Note, "still reads an older ring called "+r.Name
 		j.add(f)
@@ -110,6 +109,29 @@ func (j *judge) packetReader(r *look.Ring, rd *look.Reader) {
 		j.workerAlive(f, r, rd, unread)
 	}
 }
+
+// never judges a worker that has not taken its packet ring into use. It makes its
+// event ring first, so that tells whether there is a worker.
+func (j *judge) never(f Finding, r *look.Ring, rd *look.Reader, unread string) {
+	events := j.in.Ring(eventRing(r))
+	if events == nil || !events.Owner.Alive {
+		f.What, f.Do = "has never read "+r.Name+": "+unread, "start it: dpid -worker "+fmt.Sprint(r.Worker())
+		j.absent(f, r, rd)
+		return
+	}
+	f.Who, f.Level = who(rd.Name, events.Owner), Stuck
+	if f.What, f.Do = j.ill(events.Owner, events.Process); f.What == "" {
+		f.What = "has started but does not read " + r.Name + " yet"
+	}
+	f.What += ": " + unread
+	if rd.Lag == 0 {
+		f.Level = Down
+	}
+	j.once(rd.Name, "ill")
+	j.add(f)
+}
+
+func eventRing(r *look.Ring) string { return fmt.Sprintf("w%02d", r.Worker()) }
 
 // absent is for a reader that is not there. It is no matter when all was read and
 // nothing will follow.
@@ -131,7 +153,7 @@ func (j *judge) workerAlive(f Finding, r *look.Ring, rd *look.Reader, unread str
 	what, do := j.ill(rd.Info.Owner, rd.Process)
 	c := r.Since(j.was, j.in)
 	m, known := c.Readers[rd.Cursor]
-	events := j.in.Ring(fmt.Sprintf("w%02d", r.Worker()))
+	events := j.in.Ring(eventRing(r))
 	switch {
 	case what != "":
 		f.Level, f.What, f.Do = Stuck, what+": "+unread, do

@@ -53,7 +53,7 @@ func (j *judge) moving() string {
 		}
 	}
 	if closed {
-		return fmt.Sprintf("Nothing is stuck: capd has left, %s still unread.", Packets(unread))
+		return fmt.Sprintf("Nothing is stuck: capd has left, %s still unread.", Records(unread))
 	}
 	return fmt.Sprintf("Nothing is stuck: %s packets and %s events a second.", Count(uint64(packets)), Count(uint64(events)))
 }
@@ -67,12 +67,12 @@ func Count(n uint64) string {
 	return s
 }
 
-// Packets counts packets in words.
-func Packets(n uint64) string {
+// Records counts records in words.
+func Records(n uint64) string {
 	if n == 1 {
-		return "1 packet"
+		return "1 record"
 	}
-	return Count(n) + " packets"
+	return Count(n) + " records"
 }
 
 func waits(n uint64) string {

@@ -60,6 +60,9 @@ func Check(in *look.Instance) []Finding {
 	for _, o := range in.Others {
 		c.ok(o.Name, "header", "%s", o.Header.Name)
 	}
+	for _, name := range in.Strays {
+		c.note(name+" cursor", "leftover", "its ring is gone; its reader makes a new cursor when there is a new ring")
+	}
 	for _, path := range in.Stale {
 		c.note(path, "leftover", "begun by a process that was killed; the next owner removes it")
 	}

@@ -1,8 +1,6 @@
 package look
 
 import (
-	"fmt"
-	"io/fs"
 	"slices"
 
 	"weir/shm/cursor"
@@ -41,20 +39,21 @@ func (in *Instance) eventRings() {
 	}
 }
 
-// strayCursors reports cursors that no ring can belong to.
+// strayCursors reports cursors without a ring. Where the ring was retired or deleted
+// that is in order: its reader makes a new one.
 func (in *Instance) strayCursors() {
-	for _, f := range []struct{ folder, rings string }{{"pktcur", "pkt"}, {"evtcur", "evt"}, {"vrdcur", "vrd"}} {
-		for _, name := range in.names(f.folder, ".cur") {
+	for _, folder := range []string{"pktcur", "evtcur", "vrdcur"} {
+		for _, name := range in.names(folder, ".cur") {
 			ring, err := name, error(nil)
-			if f.folder == "evtcur" {
+			if folder == "evtcur" {
 				_, ring, err = splitCursor(name)
 			}
-			path := in.path(f.folder, name+".cur")
+			path := in.path(folder, name+".cur")
 			switch {
 			case err != nil:
 				in.problem(name, path, err)
 			case in.Ring(ring) == nil && !in.hasProblem(ring):
-				in.problem(name, path, fmt.Errorf("cursor of %s/%s.ring: %w", f.rings, ring, fs.ErrNotExist))
+				in.Strays = append(in.Strays, name)
 			}
 		}
 	}

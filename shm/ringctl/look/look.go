@@ -31,6 +31,7 @@ type Instance struct {
 	Counters []*Counters
 	Others   []*Other  // slabs, tables: only their headers are known here
 	Problems []Problem // files that cannot be read
+	Strays   []string  // names of cursors whose ring is not there
 	Stale    []string  // files that were begun by processes killed since
 }
 

@@ -44,11 +44,28 @@ func processOf(p layout.Peer) Process {
 	return Running
 }
 
-// Silence is how long ago a living owner gave its last sign of life, 0 when it is
-// not alive or never gave one.
+// Silence is how long ago a living owner gave its last sign of life in any of its
+// files, 0 when it is not alive or never gave one.
 func (in *Instance) Silence(p layout.Peer) time.Duration {
-	if !p.Alive || p.Heartbeat == 0 || p.Heartbeat > in.At {
+	if !p.Alive {
 		return 0
 	}
-	return time.Duration(in.At - p.Heartbeat)
+	last := p.Heartbeat
+	for _, r := range in.Rings {
+		last = later(last, p, r.Owner)
+		for _, rd := range r.Readers {
+			last = later(last, p, rd.Info.Owner)
+		}
+	}
+	if last == 0 || last > in.At {
+		return 0
+	}
+	return time.Duration(in.At - last)
+}
+
+func later(last uint64, p, other layout.Peer) uint64 {
+	if other.Alive && other.PID == p.PID && other.StartTicks == p.StartTicks {
+		return max(last, other.Heartbeat)
+	}
+	return last
 }
