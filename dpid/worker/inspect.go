@@ -24,12 +24,10 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 	}
 	x := w.inspect.get(slot)
 	if x == nil {
-		if r.Has(flow.Follow) { // its streams were lost with an earlier process
-			r.Clear(flow.Follow)
-			r.Set(flow.Final)
-			return
-		}
 		x = w.beginSession(slot, r)
+		if r.Has(flow.Follow) { // an earlier process had its streams: they go on from here
+			r.Clear(flow.Inspecting)
+		}
 	}
 	x.learnLink(v, fromServer)
 	dir := client
@@ -47,11 +45,23 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 	}
 	if r.Has(flow.Follow) {
 		w.follow(slot, r, v, fromServer, x)
-		return
+	} else {
+		verdict := w.show(x)
+		w.inspect.keepScratch(x)
+		w.verdict(slot, r, x, verdict)
 	}
-	verdict := w.show(x)
-	w.inspect.keepScratch(x)
-	w.verdict(slot, r, x, verdict, keep, v, dir)
+	if keep && w.inspect.get(slot) == x {
+		w.keep(x, r, v, dir)
+	}
+}
+
+// keep copies what was looked at in the packet: the inspection goes on.
+func (w *Worker) keep(x *session, r *flow.Record, v *view, dir int) {
+	if r.IPProto() == protoTCP {
+		x.stream[dir].Add(w.inspect.pool, v.seq(), v.payload)
+	} else {
+		w.inspect.keepFirst(x, dir, v.payload)
+	}
 }
 
 // padding reports whether the payload of a TCP segment is what some stacks leave
@@ -175,24 +185,15 @@ func (w *Worker) spent(x *session) bool {
 }
 
 // verdict draws the conclusions of what the dissectors said.
-func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissect.Verdict, keep bool, v *view, dir int) {
+func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissect.Verdict) {
 	spent := w.spent(x)
 	switch {
 	case verdict == dissect.Yes || verdict == dissect.YesMore && spent:
 		w.classify(slot, r, x, true)
-		return
 	case verdict == dissect.YesMore:
 		w.classify(slot, r, x, false)
 	case verdict == dissect.No || spent:
 		w.finish(slot, r, x)
-		return
-	}
-	if keep {
-		if r.IPProto() == protoTCP {
-			x.stream[dir].Add(w.inspect.pool, v.seq(), v.payload)
-		} else {
-			w.inspect.keepFirst(x, dir, v.payload)
-		}
 	}
 }
 
