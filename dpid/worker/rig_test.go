@@ -463,3 +463,32 @@ func (c *talk) open() {
 }
 
 const httpGet = "GET / HTTP/1.1\r\nHost: www.example.org\r\n\r\n"
+
+// flow returns the record of a connection.
+func (r *rig) flow(c *talk) (slot uint32, ok bool) {
+	r.t.Helper()
+	r.run()
+	p := packet{src: c.client, dst: c.server, proto: protoTCP}
+	f := r.fields(&p, nil)
+	return r.w.table.Find(f.HashLo, f.HashHi)
+}
+
+// finish ends the inspection of a flow as its end would.
+func (r *rig) finish(slot uint32) {
+	r.w.begin(0)
+	if x := r.w.inspect.get(slot); x != nil {
+		r.w.finish(slot, r.w.table.Touch(slot), x)
+	}
+	r.w.commit(0, 0)
+}
+
+// described returns the flow of a record as an event would tell it.
+func (r *rig) described(slot uint32) event.Flow {
+	r.t.Helper()
+	b := append([]byte(nil), zeroCounters[:]...)
+	f, err := event.ParseFlow(r.w.table.Description(b, r.w.table.Record(slot)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return f
+}
