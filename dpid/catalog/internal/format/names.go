@@ -106,7 +106,7 @@ func Group(h uint64, n uint32) uint32 {
 	return uint32((h >> 32) * uint64(n) >> 32)
 }
 
-// Bytes in a tag word that equal t have their high bit set in the result, and
+// MatchTags sets the high bit of the bytes in a tag word that equal t, and
 // perhaps some above the first of them: candidates to be verified. For t = 0
 // the result is not 0 exactly when there is an empty slot.
 func MatchTags(word uint64, t byte) uint64 {
