@@ -151,11 +151,12 @@ func TestRunInterrupted(t *testing.T) {
 				sign, want = "started", "half\n"
 			}
 			j, printed := faked(t, goodDpid, policyd, `: > started; exec sleep 60`)
+			dir := j.Dir // run may change j
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			done := make(chan error, 1)
 			go func() { done <- j.run(ctx) }()
-			for !exists(filepath.Join(j.Dir, sign)) {
+			for !exists(filepath.Join(dir, sign)) {
 				select {
 				case err := <-done:
 					t.Fatalf("run() = %v before it was interrupted", err)
@@ -169,7 +170,7 @@ func TestRunInterrupted(t *testing.T) {
 			if out, errs := printed(); out != want || errs != "" {
 				t.Errorf("printed %q and %q, want %q", out, errs, want)
 			}
-			if exists(j.Dir) {
+			if exists(dir) {
 				t.Error("the ring directory is left behind")
 			}
 		})
