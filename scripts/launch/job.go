@@ -39,6 +39,9 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 // Unwrap returns the mistake.
 func (e *usageError) Unwrap() error { return e.error }
 
+// errInterrupted is the end that a signal asked for.
+var errInterrupted = errors.New("interrupted")
+
 // maxWorkers is a bound of sense, not of the rings.
 const maxWorkers = 64
 
@@ -86,6 +89,9 @@ func (j *job) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errInterrupted // whatever it hindered
+		}
 		if j.Keep {
 			fmt.Fprintf(j.Stderr, "weir: the rings are kept in %s\n", j.Dir)
 			return

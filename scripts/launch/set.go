@@ -28,9 +28,6 @@ const (
 	stopTime = 5 * time.Second
 )
 
-// errInterrupted is the end that a signal asked for.
-var errInterrupted = errors.New("interrupted")
-
 // set is the daemons of one job. A daemon that is killed is started again, as a
 // service manager would; one that ends by itself with an error ends the job. One
 // goroutine owns it.
@@ -131,7 +128,7 @@ func (s *set) await(ctx context.Context, files []string) error {
 		for !exists(f) {
 			select {
 			case <-ctx.Done():
-				return errInterrupted
+				return ctx.Err()
 			case p := <-s.ends:
 				if err := s.ended(ctx, p); err != nil {
 					return err
@@ -166,8 +163,11 @@ func (s *set) wait(ctx context.Context) error {
 				return first
 			}
 		case <-ctx.Done():
-			return errInterrupted
+			return ctx.Err()
 		}
+	}
+	if first == nil {
+		return ctx.Err() // a terminal's interrupt goes to the daemons, too: they left early
 	}
 	return first
 }
@@ -197,9 +197,6 @@ func (s *set) ended(ctx context.Context, p *process) error {
 	case p.err == nil:
 		s.left--
 		return nil
-	case ctx.Err() != nil:
-		s.left--
-		return errInterrupted
 	case !errors.As(p.err, &exit):
 		s.left--
 		return fmt.Errorf("%s: %w", p.name, p.err)
