@@ -26,11 +26,8 @@ func Enter(name, dir string) (r Report, err error) {
 	if r.Landlock, err = confine(dir); err != nil {
 		return r, err
 	}
-	if err := filter(); err != nil {
-		return r, err
-	}
-	r.Seccomp = true
-	return r, nil
+	r.Seccomp, err = filter()
+	return r, err
 }
 
 // A launcher that must not leave a worker behind asks for a signal at its own death
