@@ -58,7 +58,8 @@ type Input struct {
 	ClientEnd, ServerEnd   bool // nothing will be added to this direction
 	Midstream              bool // the start of the flow was not seen
 	// Scratch is Spec.Scratch bytes, zero at the flow's first packet and kept while
-	// it is inspected. Who says No at first sight must have left it zero.
+	// it is inspected, if its first eight bytes are not all zero: a protocol that
+	// wants to find something there again must put something there as well.
 	Scratch []byte
 }
 
@@ -71,7 +72,7 @@ type Spec struct {
 	IPProtos []uint8  // for Over IP: the IP protocol numbers
 	Ports    []uint16 // likely server ports; they order the trials and prove nothing
 	Bytes    int      // bytes wanted of each direction; 0 means 1024
-	Scratch  int      // bytes of private state per inspected flow, at most 16 KiB
+	Scratch  int      // bytes of private state per inspected flow, 8 to 16 KiB
 
 	// Detect looks at the whole Input and fills out from nothing at every call.
 	// It is pure but for in.Scratch.
@@ -111,6 +112,8 @@ func register(s Spec) {
 		bad("id out of range")
 	case s.Bytes > MaxBytes || s.Scratch > MaxBytes:
 		bad("wants more than 16 KiB")
+	case s.Scratch > 0 && s.Scratch < 8:
+		bad("needs at least 8 bytes of scratch, or none")
 	case (s.Over&IP != 0) != (len(s.IPProtos) > 0):
 		bad("Over IP and IPProtos go together")
 	}

@@ -167,6 +167,9 @@ func FuzzDetect(f *testing.F) {
 		var trial Trial
 		trial.Init(tr, ipProto, s.cport, s.sport)
 		s.play(&trial, in, out, more, nil)
+		if trial.Clean(in.Scratch); dirty(in.Scratch) >= 0 {
+			t.Fatalf("byte %d of the scratch block is not zero after Clean", dirty(in.Scratch))
+		}
 		for _, spec := range All() {
 			final := Verdict(More)
 			for n := 1; n <= len(s.packets); n++ {

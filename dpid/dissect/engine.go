@@ -1,6 +1,9 @@
 package dissect
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // maxSpecs bounds the registry; a candidate set is so many bits.
 const maxSpecs = 256
@@ -9,7 +12,7 @@ const maxSpecs = 256
 // and, once one said Yes, which it is. The zero value is not ready: call Init.
 type Trial struct {
 	candidates [maxSpecs / 64]uint64
-	wrote      [maxSpecs / 64]uint64 // may have written to their scratch
+	wrote      [maxSpecs / 64]uint64 // have something in their scratch
 	chosen     int16                 // index into All, -1 while none
 	first      uint8                 // index into portLists: the candidates to try first
 }
@@ -92,8 +95,8 @@ func LikelyPort(tr Transport, port uint16) (*Spec, bool) {
 	return registry[l[0]], true
 }
 
-// Wrote reports whether the trial may have left something in its scratch block, so
-// that the block must stay with the flow.
+// Wrote reports whether the trial left something in its scratch block, so that the
+// block must stay with the flow.
 func (t *Trial) Wrote() bool {
 	set := uint64(0)
 	for _, w := range t.wrote {
@@ -145,7 +148,7 @@ func (t *Trial) Inspect(in *Input, out *Result) Verdict {
 			return v
 		}
 		out.Reset()
-		return show(registry[t.chosen], in, out)
+		return t.show(int(t.chosen), in, out)
 	}
 	for _, i := range derived.portLists[t.first] {
 		if v := t.try(int(i), in, out); v >= YesMore {
@@ -200,10 +203,7 @@ func (t *Trial) try(i int, in *Input, out *Result) Verdict {
 		return No
 	}
 	out.Reset()
-	v := show(registry[i], in, out)
-	if v != No && registry[i].Scratch > 0 {
-		t.wrote[i/64] |= bit
-	}
+	v := t.show(i, in, out)
 	switch v {
 	case No:
 		t.candidates[i/64] &^= bit
@@ -214,19 +214,22 @@ func (t *Trial) try(i int, in *Input, out *Result) Verdict {
 }
 
 // show calls Detect with no more than the bytes the protocol asked for and its own
-// part of the scratch block.
-func show(s *Spec, in *Input, out *Result) Verdict {
+// part of the scratch block, and notes whether that is in use from now on.
+func (t *Trial) show(i int, in *Input, out *Result) Verdict {
+	s := registry[i]
 	client, server, scratch := in.Client, in.Server, in.Scratch
 	if s.Over&TCP != 0 && in.IPProto == 6 {
 		in.Client = client[:min(len(client), s.Bytes)]
 		in.Server = server[:min(len(server), s.Bytes)]
 	}
-	if s.Scratch == 0 {
-		in.Scratch = nil
-	} else {
+	in.Scratch = nil
+	if s.Scratch > 0 {
 		in.Scratch = scratch[s.scratch : s.scratch+s.Scratch : s.scratch+s.Scratch]
 	}
 	v := s.Detect(in, out)
+	if s.Scratch > 0 && binary.LittleEndian.Uint64(in.Scratch) != 0 {
+		t.wrote[i/64] |= 1 << (i % 64)
+	}
 	in.Client, in.Server, in.Scratch = client, server, scratch
 	return v
 }

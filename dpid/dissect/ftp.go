@@ -6,7 +6,7 @@ const ftpBytes = 8192 // the dialogue, and the certificates after AUTH TLS
 
 func init() {
 	register(Spec{
-		Name: "ftp", ID: 11, Category: "file-transfer", Over: TCP, Bytes: ftpBytes,
+		Name: "ftp", ID: 11, Category: "file-sharing", Over: TCP, Bytes: ftpBytes,
 		Ports:  []uint16{21, 2121},
 		Detect: detectFTP,
 		Follow: followFTP,

@@ -10,7 +10,7 @@ const idFTPData ids.Protocol = 24
 
 func init() {
 	register(Spec{
-		Name: "ftp-data", ID: idFTPData, Category: "file-transfer", Over: TCP, Bytes: 512,
+		Name: "ftp-data", ID: idFTPData, Category: "file-sharing", Over: TCP, Bytes: 512,
 		Ports:  []uint16{20},
 		Detect: detectFTPData,
 	})

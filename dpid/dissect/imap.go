@@ -4,7 +4,7 @@ import "bytes"
 
 func init() {
 	register(Spec{
-		Name: "imap", ID: 13, Category: "mail", Over: TCP, Bytes: mailBytes,
+		Name: "imap", ID: 13, Category: "email", Over: TCP, Bytes: mailBytes,
 		Ports:  []uint16{143},
 		Detect: detectIMAP,
 	})

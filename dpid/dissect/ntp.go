@@ -4,7 +4,7 @@ import "encoding/binary"
 
 func init() {
 	register(Spec{
-		Name: "ntp", ID: 9, Category: "infrastructure", Over: UDP, Ports: []uint16{123}, Bytes: 512,
+		Name: "ntp", ID: 9, Category: "network", Over: UDP, Ports: []uint16{123}, Bytes: 512,
 		Detect: detectNTP, Follow: followNTP,
 	})
 }

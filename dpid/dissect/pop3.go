@@ -4,7 +4,7 @@ import "bytes"
 
 func init() {
 	register(Spec{
-		Name: "pop3", ID: 14, Category: "mail", Over: TCP, Bytes: mailBytes,
+		Name: "pop3", ID: 14, Category: "email", Over: TCP, Bytes: mailBytes,
 		Ports:  []uint16{110},
 		Detect: detectPOP3,
 	})

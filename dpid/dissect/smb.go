@@ -9,7 +9,7 @@ const smbBytes = 4096 // negotiation, session set-up and the first tree connect
 
 func init() {
 	register(Spec{
-		Name: "smb", ID: 21, Category: "file-transfer", Over: TCP, Bytes: smbBytes,
+		Name: "smb", ID: 21, Category: "file-sharing", Over: TCP, Bytes: smbBytes,
 		Ports:  []uint16{445, 139},
 		Detect: detectSMB,
 	})

@@ -6,7 +6,7 @@ const mailBytes = 8192 // the dialogue up to the message, or the certificates af
 
 func init() {
 	register(Spec{
-		Name: "smtp", ID: 12, Category: "mail", Over: TCP, Bytes: mailBytes,
+		Name: "smtp", ID: 12, Category: "email", Over: TCP, Bytes: mailBytes,
 		Ports:  []uint16{25, 587, 2525},
 		Detect: detectSMTP,
 	})

@@ -2,7 +2,7 @@ package dissect
 
 func init() {
 	register(Spec{
-		Name: "snmp", ID: 23, Category: "infrastructure", Over: UDP, Ports: []uint16{161, 162}, Bytes: 1500,
+		Name: "snmp", ID: 23, Category: "network", Over: UDP, Ports: []uint16{161, 162}, Bytes: 1500,
 		Detect: detectSNMP, Follow: followSNMP,
 	})
 }
