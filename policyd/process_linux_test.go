@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/policyd/control"
 	"weir/policyd/engine"
 	"weir/policyd/target"
 	"weir/proto/config"
@@ -144,9 +145,9 @@ func openKernel(t *testing.T, path string) *kernelSets {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.Close() })
-	waitFor(t, "policyd makes its table", func() bool {
-		out, _ := exec.Command("nft", "list", "tables").Output()
-		return strings.Contains(string(out), "inet "+c.Policy.Table)
+	waitFor(t, "policyd answers: its table is made", func() bool {
+		_, err := control.Ask(filepath.Join(c.Instance.Dir, "policyd.sock"), control.Request{Cmd: "status"})
+		return err == nil
 	})
 	if err := n.Open(sets); err != nil {
 		t.Fatal(err)

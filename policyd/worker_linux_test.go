@@ -22,10 +22,14 @@ type worker struct {
 	requests int
 }
 
+// ringSize holds whole snapshots: unlike a real worker this one does not wait for the
+// reader in their middle, and a reader that is dead is not waited for for ever.
+const ringSize = 1 << 24
+
 func newWorker(t *testing.T, root layout.Root, n int, wait bool) *worker {
 	t.Helper()
 	p, err := evtring.OpenProducer(evtring.Config{
-		Path: root.EventRing(n), Capacity: evtring.MinCapacity, Worker: n, CursorDir: root.EventCursors(), Wait: wait, Mode: 0o600,
+		Path: root.EventRing(n), Capacity: ringSize, Worker: n, CursorDir: root.EventCursors(), Wait: wait, Mode: 0o600,
 	})
 	if err != nil {
 		t.Fatal(err)

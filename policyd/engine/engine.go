@@ -171,11 +171,18 @@ func newAction(sets []*target.Set, c config.NFTSetAction) action {
 // Start opens the sets and compares them with nothing wanted yet: what an earlier
 // life left there stays until the first snapshots are whole.
 func (e *Engine) Start() error {
-	if err := e.backend.Open(e.sets); err != nil {
+	err := e.backend.Open(e.sets)
+	// Somebody may be busy with the ruleset at this very moment.
+	for range maxDiverged {
+		if errors.Is(err, target.ErrDiverged) {
+			err = e.backend.Open(e.sets)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	err := e.dump()
-	if errors.Is(err, target.ErrDiverged) { // somebody is busy with the ruleset
+	err = e.dump()
+	if errors.Is(err, target.ErrDiverged) {
 		e.ticks.owed, err = true, nil
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/policyd/rule"
 	"weir/policyd/target"
 	"weir/proto/event"
 )
@@ -289,6 +290,21 @@ func TestUnreadableSet(t *testing.T) {
 	s.commit()
 	if got := s.Status().Counts.Reconciled; got != before+1 {
 		t.Errorf("%d reconciliations, want another than the %d", got, before)
+	}
+}
+
+func TestStartWhileOthersAreBusy(t *testing.T) {
+	diverged := fmt.Errorf("x: %w", target.ErrDiverged)
+	start(t, policyText, &kernel{open: []error{diverged, diverged, nil}})
+
+	c := parse(t, policyText)
+	rules, _ := rule.Compile(c)
+	e, err := New(c, rules, &kernel{open: []error{errors.New("refused"), nil}}, &workers{}, Options{Workers: 1, MaxFlows: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(); err == nil || err.Error() != "refused" {
+		t.Errorf("Start = %v, want the refusal at once", err)
 	}
 }
 
