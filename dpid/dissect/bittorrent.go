@@ -8,7 +8,7 @@ import (
 
 func init() {
 	register(Spec{
-		Name: "bittorrent", ID: 15, Category: "p2p", Over: TCP | UDP, Ports: []uint16{6881, 6882, 6883, 6889, 6771, 51413}, Bytes: btBytes,
+		Name: "bittorrent", ID: 15, Category: "file-sharing", Over: TCP | UDP, Ports: []uint16{6881, 6882, 6883, 6889, 6771, 51413}, Bytes: btBytes,
 		Detect: detectBitTorrent, Follow: followBitTorrent,
 	})
 }
