@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -31,17 +32,24 @@ type packet struct {
 	data []byte
 }
 
+// start is when a capture begins.
+var start = time.Unix(1_700_000_000, 0).UTC()
+
 // Write makes a classic pcap file at path and returns how many packets it has.
 func Write(path string, o Options) (int, error) {
 	if o.Span == 0 {
 		o.Span = time.Minute
 	}
-	g := &generator{r: rand.New(rand.NewPCG(o.Seed, 0x77656972)), o: o}
-	start := time.Unix(1_700_000_000, 0).UTC()
+	g := newGenerator(o.Seed)
 	for i := range o.Flows {
 		g.at = start.Add(time.Duration(g.r.Int64N(int64(o.Span))))
-		g.flow(i)
+		g.flow(i, o.Packets)
 	}
+	return g.write(path)
+}
+
+// write puts all frames into the file, in the order of their times.
+func (g *generator) write(path string) (int, error) {
 	slices.SortStableFunc(g.packets, func(a, b packet) int { return a.at.Compare(b.at) })
 	f, err := os.Create(path)
 	if err != nil {
@@ -67,29 +75,39 @@ func Write(path string, o Options) (int, error) {
 
 type generator struct {
 	r       *rand.Rand
-	o       Options
 	at      time.Time
 	packets []packet
 }
 
+func newGenerator(seed uint64) *generator {
+	return &generator{r: rand.New(rand.NewPCG(seed, 0x77656972))}
+}
+
 // flow makes conversation i: names are asked for, some of them are then used by a
 // flow that only the answer can name.
-func (g *generator) flow(i int) {
-	client := [4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}
-	server := [4]byte{198, 18, byte(g.r.IntN(256)), byte(g.r.IntN(256))}
+func (g *generator) flow(i, packets int) {
+	c := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+	s := netip.AddrFrom4([4]byte{198, 18, byte(g.r.IntN(256)), byte(g.r.IntN(256))})
 	port := uint16(20000 + i%40000)
+	client, other := netip.AddrPortFrom(c, port), netip.AddrPortFrom(c, port+1)
 	name := fmt.Sprintf("host%d.example.org", g.r.IntN(5000))
 	switch i % 5 {
 	case 0, 1:
-		g.tcp(client, server, port, 443, ClientHello(name))
+		g.tcp(client, netip.AddrPortFrom(s, 443), ClientHello(name), packets, Any)
 	case 2:
-		g.tcp(client, server, port, 80, []byte("GET /"+name+" HTTP/1.1\r\nHost: "+name+"\r\nUser-Agent: test/1\r\n\r\n"))
+		g.tcp(client, netip.AddrPortFrom(s, 80), httpRequest(name), packets, Any)
 	case 3:
-		g.dns(client, port, name, server)
+		g.dns(client, resolver, name, s)
 	case 4: // named by its DNS answer only
-		g.dns(client, port, name, server)
-		g.tcp(client, server, port+1, 40001, []byte{0xfe, 0xed, 0xfa, 0xce, byte(i), byte(i >> 8), 1, 2, 3, 4, 5, 6, 7, 8})
+		g.dns(client, resolver, name, s)
+		g.tcp(other, netip.AddrPortFrom(s, 40001), []byte{0xfe, 0xed, 0xfa, 0xce, byte(i), byte(i >> 8), 1, 2, 3, 4, 5, 6, 7, 8}, packets, Any)
 	}
+}
+
+var resolver = netip.MustParseAddrPort("192.0.2.53:53")
+
+func httpRequest(name string) []byte {
+	return []byte("GET /" + name + " HTTP/1.1\r\nHost: " + name + "\r\nUser-Agent: test/1\r\n\r\n")
 }
 
 func (g *generator) wait() {
@@ -97,15 +115,15 @@ func (g *generator) wait() {
 }
 
 // tcp makes handshake, request, a response in several segments, and the end.
-func (g *generator) tcp(client, server [4]byte, cport, sport uint16, request []byte) {
+func (g *generator) tcp(client, server netip.AddrPort, request []byte, packets int, end End) {
 	cseq, sseq := g.r.Uint32(), g.r.Uint32()
 	send := func(fromServer bool, flags string, data []byte) {
 		g.wait()
-		t := &layers.TCP{SrcPort: layers.TCPPort(cport), DstPort: layers.TCPPort(sport), Seq: cseq, Ack: sseq, Window: 64000}
-		src, dst, seq := client, server, &cseq
+		t := &layers.TCP{SrcPort: layers.TCPPort(client.Port()), DstPort: layers.TCPPort(server.Port()), Seq: cseq, Ack: sseq, Window: 64000}
+		src, dst, seq := client.Addr(), server.Addr(), &cseq
 		if fromServer {
 			t.SrcPort, t.DstPort, t.Seq, t.Ack = t.DstPort, t.SrcPort, sseq, cseq
-			src, dst, seq = server, client, &sseq
+			src, dst, seq = dst, src, &sseq
 		}
 		for _, f := range flags {
 			switch f {
@@ -128,21 +146,30 @@ func (g *generator) tcp(client, server [4]byte, cport, sport uint16, request []b
 	send(true, "SA", nil)
 	send(false, "A", nil)
 	send(false, "A", request)
-	for range g.o.Packets {
+	for range packets {
 		send(true, "A", g.noise(100+g.r.IntN(1200)))
 		if g.r.IntN(3) == 0 {
 			send(false, "A", nil)
 		}
 	}
-	switch g.r.IntN(4) {
-	case 0:
+	if end == Any {
+		end = [...]End{Reset, Never, Close, Close}[g.r.IntN(4)]
+	}
+	switch end {
+	case Reset:
 		send(true, "R", nil)
-	case 1: // never ends
-	default:
+	case Close:
 		send(false, "FA", nil)
 		send(true, "FA", nil)
 		send(false, "A", nil)
 	}
+}
+
+// syn makes the only packet of a scan.
+func (g *generator) syn(client, server netip.AddrPort) {
+	g.wait()
+	t := &layers.TCP{SrcPort: layers.TCPPort(client.Port()), DstPort: layers.TCPPort(server.Port()), Seq: g.r.Uint32(), SYN: true, Window: 1024}
+	g.frame(client.Addr(), server.Addr(), layers.IPProtocolTCP, t, nil)
 }
 
 func (g *generator) noise(n int) []byte {
@@ -154,47 +181,66 @@ func (g *generator) noise(n int) []byte {
 }
 
 // dns makes a question and its answer.
-func (g *generator) dns(client [4]byte, cport uint16, name string, addr [4]byte) {
-	resolver := [4]byte{192, 0, 2, 53}
-	q := layers.DNSQuestion{Name: []byte(name), Type: layers.DNSTypeA, Class: layers.DNSClassIN}
+func (g *generator) dns(client, server netip.AddrPort, name string, addr netip.Addr) {
+	typ := layers.DNSTypeA
+	if addr.Is6() {
+		typ = layers.DNSTypeAAAA
+	}
+	q := layers.DNSQuestion{Name: []byte(name), Type: typ, Class: layers.DNSClassIN}
 	m := &layers.DNS{ID: uint16(g.r.Uint32()), RD: true, Questions: []layers.DNSQuestion{q}}
 	g.wait()
-	g.udp(client, resolver, cport, 53, m)
+	g.udp(client, server, m)
 	a := *m
 	a.QR, a.RA, a.ANCount = true, true, 1
-	a.Answers = []layers.DNSResourceRecord{{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60, IP: addr[:]}}
+	a.Answers = []layers.DNSResourceRecord{{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60, IP: addr.AsSlice()}}
 	g.wait()
-	g.udp(resolver, client, 53, cport, &a)
+	g.udp(server, client, &a)
 }
 
-func (g *generator) udp(src, dst [4]byte, sport, dport uint16, payload gopacket.SerializableLayer) {
+func (g *generator) udp(src, dst netip.AddrPort, payload gopacket.SerializableLayer) {
 	b := gopacket.NewSerializeBuffer()
 	if err := payload.SerializeTo(b, gopacket.SerializeOptions{FixLengths: true}); err != nil {
 		panic(fmt.Sprintf("BUG: traffic: %v", err))
 	}
-	u := &layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: layers.UDPPort(dport)}
-	g.frame(src, dst, layers.IPProtocolUDP, u, b.Bytes())
+	u := &layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}
+	g.frame(src.Addr(), dst.Addr(), layers.IPProtocolUDP, u, b.Bytes())
+}
+
+// checksummed is a transport header whose checksum covers the addresses.
+type checksummed interface {
+	gopacket.SerializableLayer
+	SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
 }
 
 // frame puts one packet down.
-func (g *generator) frame(src, dst [4]byte, proto layers.IPProtocol, l4 gopacket.SerializableLayer, data []byte) {
+func (g *generator) frame(src, dst netip.Addr, proto layers.IPProtocol, l4 checksummed, data []byte) {
 	eth := &layers.Ethernet{SrcMAC: mac(src), DstMAC: mac(dst), EthernetType: layers.EthernetTypeIPv4}
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: src[:], DstIP: dst[:]}
-	switch l := l4.(type) {
-	case *layers.TCP:
-		_ = l.SetNetworkLayerForChecksum(ip) // fails only without a network layer
-	case *layers.UDP:
-		_ = l.SetNetworkLayerForChecksum(ip)
+	ip4 := &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+	var err error
+	headers := []gopacket.SerializableLayer{eth, ip4, l4, gopacket.Payload(data)}
+	if src.Is4() {
+		err = l4.SetNetworkLayerForChecksum(ip4)
+	} else {
+		ip6 := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: proto, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+		eth.EthernetType, headers[1] = layers.EthernetTypeIPv6, ip6
+		err = l4.SetNetworkLayerForChecksum(ip6)
 	}
 	b := gopacket.NewSerializeBuffer()
 	opt := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	if err := gopacket.SerializeLayers(b, opt, eth, ip, l4, gopacket.Payload(data)); err != nil {
+	if err == nil {
+		err = gopacket.SerializeLayers(b, opt, headers...)
+	}
+	if err != nil {
 		panic(fmt.Sprintf("BUG: traffic: %v", err))
 	}
 	g.packets = append(g.packets, packet{at: g.at, data: b.Bytes()})
 }
 
-func mac(a [4]byte) []byte { return []byte{2, 0, a[0], a[1], a[2], a[3]} }
+// mac makes a locally administered address of the last bytes of an IP address.
+func mac(a netip.Addr) []byte {
+	b := a.AsSlice()
+	return append([]byte{2, 0}, b[len(b)-4:]...)
+}
 
 // ClientHello is a TLS 1.2 ClientHello record with a server name, RFC 5246 section
 // 7.4.1.2 and RFC 6066 section 3.
