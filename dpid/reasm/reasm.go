@@ -133,17 +133,35 @@ func (s *Stream) gap(off, end int) (skip, to int) {
 func (s *Stream) store(off int, data []byte) bool {
 	end := off + len(data)
 	if off > s.have {
-		if s.nlater == maxSpans {
+		if !s.island(off, end) {
 			return false
 		}
 		copy(s.buf[off:end], data)
-		s.later[s.nlater] = span{off, end}
-		s.nlater++
 		return true
 	}
 	copy(s.buf[off:end], data)
 	s.have = end
 	s.join()
+	return true
+}
+
+// island notes bytes beyond the first gap: as part of an island that they touch, so
+// that a flight behind one late segment is one island, else as a new one.
+func (s *Stream) island(off, end int) bool {
+	for i := range s.later[:s.nlater] {
+		if l := &s.later[i]; l.to == off {
+			l.to = end
+			return true
+		} else if l.from == end {
+			l.from = off
+			return true
+		}
+	}
+	if s.nlater == maxSpans {
+		return false
+	}
+	s.later[s.nlater] = span{off, end}
+	s.nlater++
 	return true
 }
 
