@@ -58,6 +58,29 @@ func TestFirstCopyWins(t *testing.T) {
 	}
 }
 
+// TestOneHole: however many segments come before a late one, all are kept.
+func TestOneHole(t *testing.T) {
+	want := []byte("abcdefghijklmnopqrstuvwxyz")
+	for _, tt := range []struct {
+		name string
+		at   func(i int) int
+	}{
+		{"upwards", func(i int) int { return i }},
+		{"downwards", func(i int) int { return len(want) - i }},
+	} {
+		p := NewPool(4)
+		var s Stream
+		s.Start(7)
+		for i := 1; i < len(want); i++ {
+			at := tt.at(i)
+			s.Add(p, 7+uint32(at), want[at:at+1])
+		}
+		if n := s.Add(p, 7, want[:1]); n != len(want) || !bytes.Equal(s.Bytes(), want) {
+			t.Errorf("%s: the first byte last: Add() = %d, Bytes() = %q, want %q", tt.name, n, s.Bytes(), want)
+		}
+	}
+}
+
 func TestBounds(t *testing.T) {
 	p := NewPool(1)
 	var s Stream
