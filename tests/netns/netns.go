@@ -78,30 +78,31 @@ func (n *Namespace) Command(program string, args ...string) *exec.Cmd {
 	return exec.Command(tool("ip"), append([]string{"netns", "exec", n.name, program}, args...)...)
 }
 
-// NFT runs nft commands and returns what they print.
-func (n *Namespace) NFT(t testing.TB, script string) string {
+// NFT runs nft commands, one a line.
+func (n *Namespace) NFT(t testing.TB, script string) {
 	t.Helper()
-	out, err := n.TryNFT(script)
+	if _, err := n.nft(script, "-f", "-"); err != nil {
+		t.Fatalf("%v\n%s", err, script)
+	}
+}
+
+// Ruleset returns all rules of the namespace as nft prints them, but for times left.
+func (n *Namespace) Ruleset(t testing.TB) string {
+	t.Helper()
+	out, err := n.nft("", "-s", "list", "ruleset")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// TryNFT is NFT for what may fail.
-func (n *Namespace) TryNFT(script string) (string, error) {
-	cmd := n.Command(tool("nft"), "-j", "-f", "-")
-	cmd.Stdin = strings.NewReader(script)
+func (n *Namespace) nft(stdin string, args ...string) (string, error) {
+	cmd := n.Command(tool("nft"), args...)
+	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("nft %s: %w: %s", script, err, bytes.TrimSpace(errs.Bytes()))
+		return "", fmt.Errorf("nft %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(errs.Bytes()))
 	}
 	return out.String(), nil
-}
-
-// Ruleset returns all rules of the namespace, for comparison.
-func (n *Namespace) Ruleset(t testing.TB) string {
-	t.Helper()
-	return n.NFT(t, "list ruleset")
 }

@@ -32,7 +32,7 @@ func (s Set) Keys() []string { return slices.Sorted(maps.Keys(s.Elements)) }
 // Sets returns the sets of a table by their names; nil when there is no such table.
 func (n *Namespace) Sets(t testing.TB, family, table string) map[string]Set {
 	t.Helper()
-	out, err := n.TryNFT("list table " + family + " " + table)
+	out, err := n.nft("", "-j", "list", "table", family, table)
 	if err != nil {
 		if strings.Contains(err.Error(), "No such file or directory") {
 			return nil
