@@ -55,9 +55,16 @@ func NewNFT(table, instance string) (*NFT, error) {
 	return n, nil
 }
 
+// Names of the set that marks a table as made by an instance, and of the one that
+// exists for a moment to try the kernel.
+const (
+	ownerPrefix = "weir_owner."
+	probeSuffix = ".probe"
+)
+
 // ownerName makes a set name of an instance's name: nft allows fewer characters.
 func ownerName(instance string) string {
-	return "weir_owner." + strings.Map(func(r rune) rune {
+	return ownerPrefix + strings.Map(func(r rune) rune {
 		if r == '-' {
 			return '_'
 		}

@@ -371,9 +371,9 @@ func TestNFTSetOfAnotherType(t *testing.T) {
 }
 
 func TestNFTForeignTable(t *testing.T) {
-	tests := []struct{ name, script string }{
-		{"made by hand", "add table inet weir\nadd set inet weir ports { type inet_service; }"},
-		{"of another instance", "add table inet weir\nadd set inet weir weir_owner.other { type mark; }"},
+	tests := []struct{ name, script, whose string }{
+		{"made by hand", "add table inet weir\nadd set inet weir ports { type inet_service; }", "it has no set weir_owner.test"},
+		{"of another instance", "add table inet weir\nadd set inet weir weir_owner.other { type mark; }", `it belongs to instance.name = "other"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -386,7 +386,7 @@ func TestNFTForeignTable(t *testing.T) {
 			}
 			defer n.Close()
 			err = n.Open([]*Set{ownSet(t, nil)})
-			if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "choose another policy.table") {
+			if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "choose another policy.table") || !strings.Contains(err.Error(), tt.whose) {
 				t.Errorf("Open = %v, want ErrForeign with a remedy", err)
 			}
 			if _, _, err := n.Flush(nil); !errors.Is(err, ErrForeign) {

@@ -3,6 +3,7 @@ package target
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/nftables"
@@ -66,10 +67,24 @@ func (n *NFT) ownTable() (exists bool, err error) {
 		return false, err
 	}
 	if mark == nil {
-		return false, fmt.Errorf("nftables: table inet %s exists but is not ours (it has no set %s): %w: "+
-			"choose another policy.table, or remove it with nft delete table inet %s", n.table.Name, n.owner, ErrForeign, n.table.Name)
+		return false, fmt.Errorf("nftables: table inet %s exists but is not ours (%s): %w: "+
+			"choose another policy.table, or remove it with nft delete table inet %s", n.table.Name, n.whose(), ErrForeign, n.table.Name)
 	}
 	return true, nil
+}
+
+// whose says whom a table of our name belongs to, as far as that can be found out.
+func (n *NFT) whose() string {
+	sets, err := n.conn.GetSets(n.table)
+	if err != nil { // a set of a type that the module does not know
+		_ = n.dial() // the next use would tell
+	}
+	for _, s := range sets {
+		if name, ok := strings.CutPrefix(s.Name, ownerPrefix); ok && !strings.HasSuffix(name, probeSuffix) {
+			return "it belongs to instance.name = \"" + name + "\""
+		}
+	}
+	return "it has no set " + n.owner
 }
 
 // find returns a set by its name, nil when there is none.
@@ -214,7 +229,7 @@ func (n *NFT) probe() error {
 		return nil
 	}
 	s := &nftables.Set{
-		Table: n.table, Name: n.owner + ".probe", KeyType: nftables.TypeMark, KeyByteOrder: binaryutil.NativeEndian, HasTimeout: true,
+		Table: n.table, Name: n.owner + probeSuffix, KeyType: nftables.TypeMark, KeyByteOrder: binaryutil.NativeEndian, HasTimeout: true,
 	}
 	if err := n.conn.AddSet(s, nil); err != nil {
 		return n.failed(err)
