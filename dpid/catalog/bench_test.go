@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -159,4 +162,62 @@ func BenchmarkHostRatio(b *testing.B) {
 	b.ReportMetric(float64(rival)/per, "ns/map")
 	b.ReportMetric(float64(rival)/float64(table), "x")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkOpen maps and checks a file with a million names, as a worker does
+// at its start.
+func BenchmarkOpen(b *testing.B) {
+	_, file := compileNames(b, synthetic(1_000_000, 1))
+	path := filepath.Join(b.TempDir(), "catalog")
+	if err := os.WriteFile(path, file, 0o644); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		c, err := Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCurated(b *testing.B) {
+	c := curated(b)
+	for _, host := range []string{
+		"rr3---sn-4g5e6nez.googlevideo.com", "www.example.com", "WWW.NETFLIX.COM", "igcdn-photos-h-a.akamaihd.net",
+	} {
+		b.Run(host, func(b *testing.B) {
+			b.ReportAllocs()
+			name := []byte(host)
+			for b.Loop() {
+				c.Host(name)
+			}
+		})
+	}
+}
+
+func BenchmarkAddr(b *testing.B) {
+	c := curated(b)
+	a := netip.MustParseAddr("149.154.167.51").As16()
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Addr(a)
+	}
+}
+
+// BenchmarkPatterns is the price of a name that no list has, with as many
+// regular expressions as there may be.
+func BenchmarkPatterns(b *testing.B) {
+	var text strings.Builder
+	for i := range 512 {
+		fmt.Fprintf(&text, "regexp:(^|\\.)service-%d-.+\\.example\\.com$\n", i)
+	}
+	c := mustParse(b, smallFile(b, Input{Lists: []List{{Category: "x", Path: writeFile(b, text.String())}}}))
+	name := []byte("www.some-other-name.example.org")
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Host(name)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"sync"
 
 	"weir/dpid/catalog/internal/format"
 )
@@ -55,11 +56,22 @@ func (c *Catalog) pattern(name []byte) (uint32, Kind, uint32) {
 		if p.re == nil {
 			return uint32(i), KindKeyword, p.value
 		}
-		if p.re.Match(name) {
+		if matches(p.re, name) {
 			return uint32(i), KindRegexp, p.value
 		}
 	}
 	return 0, KindNone, 0
+}
+
+// scratch holds names for regexp, to which the compiler believes that they
+// escape: without it every name in upper case would cost an allocation.
+var scratch = sync.Pool{New: func() any { return new([maxName]byte) }}
+
+func matches(re *regexp.Regexp, name []byte) bool {
+	buf := scratch.Get().(*[maxName]byte)
+	ok := re.Match(buf[:copy(buf[:], name)])
+	scratch.Put(buf)
+	return ok
 }
 
 // compilePattern compiles a regular expression and finds the longest text

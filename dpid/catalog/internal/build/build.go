@@ -66,6 +66,7 @@ type Builder struct {
 	blob       []byte // texts of names, see name
 	single     bool   // a name has one label
 	wilds      []wild
+	wildsOf    map[string]int // by parent
 	nets       []network
 	ja4s       []fingerprint
 	patterns   []pattern
@@ -109,6 +110,9 @@ type (
 	}
 )
 
+// maxWilds bounds the wildcards under one name: a look-up tries them all.
+const maxWilds = 64
+
 // AddCategory adds a category.
 func (b *Builder) AddCategory(id uint16, name string) {
 	b.categories = append(b.categories, category{id, name})
@@ -135,6 +139,12 @@ func (b *Builder) AddDomain(text string, kind Kind, o Owner) error {
 		return b.addName(text, kind == Exact, o)
 	}
 	label, parent, _ := strings.Cut(text, ".")
+	if b.wildsOf == nil {
+		b.wildsOf = map[string]int{}
+	}
+	if b.wildsOf[parent]++; b.wildsOf[parent] > maxWilds {
+		return fmt.Errorf("more than %d wildcards under %s", maxWilds, parent)
+	}
 	prefix, suffix, _ := strings.Cut(label, "*")
 	// The parent must be a node; an entry of its own without a value makes it one.
 	if err := b.addName(parent, false, Owner{}); err != nil {

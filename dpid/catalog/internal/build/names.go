@@ -41,7 +41,7 @@ func (b *Builder) addName(text string, exact bool, o Owner) error {
 		off: uint32(len(b.blob)), len: uint8(len(text)), exact: exact,
 		app: uint32(o.App), list: uint8(o.List), order: uint32(len(b.names)),
 	}
-	b.blob = append(b.blob, sortable(text)...)
+	b.blob = appendSortable(b.blob, text)
 	b.single = b.single || strings.IndexByte(text, '.') < 0
 	var k [8]byte
 	copy(k[:], b.text(n))
@@ -133,6 +133,7 @@ func (b *Builder) trie() ([]plain, map[int32][]wild, error) {
 		prev = text
 		return nil
 	})
+	b.names = nil // the nodes have it all: give the memory to the table
 	return t.nodes, t.wilds, err
 }
 
@@ -211,7 +212,7 @@ func commonLabels(a, b []byte) int {
 func (b *Builder) wildsByParent() map[string][]wild {
 	m := map[string][]wild{}
 	for _, w := range b.wilds {
-		key := string(sortable(w.parent))
+		key := string(appendSortable(nil, w.parent))
 		i := slices.IndexFunc(m[key], func(o wild) bool { return o.prefix == w.prefix && o.suffix == w.suffix })
 		if i >= 0 {
 			m[key][i].value = m[key][i].value.merge(w.value)
@@ -230,30 +231,29 @@ func (b *Builder) wildsByParent() map[string][]wild {
 	return m
 }
 
-// sortable is the text of a name as in the blob.
-func sortable(text string) []byte {
-	out := make([]byte, len(text))
+// appendSortable appends the text of a name as in the blob.
+func appendSortable(dst []byte, text string) []byte {
 	top := strings.LastIndexByte(text, '.')
-	for i := range len(text) {
+	for i := len(text) - 1; i >= 0; i-- {
 		c := text[i]
 		if c == '.' && i != top {
 			c = dot
 		}
-		out[len(text)-1-i] = c
+		dst = append(dst, c)
 	}
-	return out
+	return dst
 }
 
-// readable turns a text of the blob, or labels of one, back.
-func readable(text []byte) []byte {
-	out := make([]byte, len(text))
-	for i, c := range text {
+// appendReadable turns a text of the blob, or labels of one, back.
+func appendReadable(dst, text []byte) []byte {
+	for i := len(text) - 1; i >= 0; i-- {
+		c := text[i]
 		if c == dot {
 			c = '.'
 		}
-		out[len(text)-1-i] = c
+		dst = append(dst, c)
 	}
-	return out
+	return dst
 }
 
 // firstStep is the part of a sortable text, or of labels of one, that the

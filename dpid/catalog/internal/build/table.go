@@ -54,6 +54,8 @@ type table struct {
 	maxProbe uint32
 
 	tags, nodes, long, wilds []byte
+
+	text []byte // of the node in hand
 }
 
 // fill places every node below its parent; parents come first because a child
@@ -105,7 +107,9 @@ func (t *table) place(i int32, parent uint32) (uint32, bool) {
 		flags |= format.WildChild
 	}
 	text := t.b.blob[p.off : p.off+uint32(p.len)]
-	slot, ok := t.put(parent, readable(firstStep(text)), readable(text), flags, row)
+	step := firstStep(text)
+	t.text = appendReadable(t.text[:0], text)
+	slot, ok := t.put(parent, t.text[len(text)-len(step):], t.text, flags, row)
 	if ok && both {
 		_, ok = t.put(slot, []byte(format.ExactText), []byte(format.ExactText), format.Special, p.exact)
 	}

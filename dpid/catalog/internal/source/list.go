@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -72,7 +73,11 @@ func (l *listReader) file(path string, from Place, filters [][]string) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		l.ps.Errorf(from, "%v", err)
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the place says which file
+		}
+		l.ps.Errorf(from, "open %s: %v", filepath.Base(path), err)
 		return
 	}
 	defer func() { _ = f.Close() }()
