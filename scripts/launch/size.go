@@ -44,10 +44,10 @@ func sizesFor(bytes int64, workers int, memory int64) sizes {
 	s.events = power(bytes*4, 2*mib, min(64*mib, each/4))
 
 	// More than a million flows are only expected where average packets make them.
-	flows := max(min(bytes/minRecord, 1<<20), bytes/256)
+	flows := max(min(bytes/minRecord, 1<<20), bytes/1024)
 	s.flows = power(flows/n, 1<<10, min(config.MaxFlows, each/4/flowMemory))
 	// What is told of a flow was in its packets, and takes about twice the room.
-	text := max(min(bytes*2, 64*mib), bytes/4)
+	text := max(min(bytes*2, 64*mib), bytes/16)
 	s.metadata = power(min(text, s.flows*512), mib, each/4)
 	s.contexts = power(s.flows, 256, min(1<<15, each/8/contextMemory))
 	s.names = power(s.flows, 1<<10, 1<<16)
