@@ -17,8 +17,12 @@
 //	4096 entries of 192 bytes, in sets of 8:
 //	   0 u32 sequence, odd while written      4 u32 CRC-32C of bytes 8..191
 //	   8 [16] client, zero for any           24 [16] server
-//	  40 u64 time of the answer, ns          48 u64 last confirmed, ns
+//	  40 u64 time of the answer, ns          48 u64 the same answer again, ns
 //	  56 u8 kind  57 u8 name length  58 u16 port  60 u32 TTL in s    64 [128] name
+//
+// A name that was told again is of the later time for all look-ups from then on, of
+// the earlier one for those before: other workers may have written other names in
+// between.
 package hint
 
 import (
@@ -184,6 +188,17 @@ func matches(e []byte, kind Kind, client, server *[16]byte, port uint16) bool {
 
 func timeOf(e []byte) uint64 { return binary.LittleEndian.Uint64(e[40:]) }
 
+// toldBy returns when the entry was told last, as far as a look-up for time ts may
+// know. Precondition: timeOf(e) <= ts.
+func toldBy(e []byte, ts uint64) uint64 {
+	if again := binary.LittleEndian.Uint64(e[48:]); again <= ts {
+		return max(again, timeOf(e))
+	}
+	return timeOf(e)
+}
+
+func ttlOf(e []byte) uint64 { return uint64(binary.LittleEndian.Uint32(e[60:])) * 1e9 }
+
 func nameOf(e []byte) []byte { return e[64 : 64+min(int(e[57]), maxName)] }
 
 // Reader looks into the tables of all workers.
@@ -217,7 +232,9 @@ func (r *Reader) Passed(ts uint64) bool {
 }
 
 // Name returns the name that client was told for server, not later than ts; when
-// it asked for none, what others were told. The name is valid until the next call.
+// it asked for none, what others were told. Names outlive their TTL, because clients
+// keep using addresses; announced connections do not. The name is valid until the
+// next call.
 func (r *Reader) Name(kind Kind, client, server *[16]byte, port uint16, ts uint64) (name []byte, own, ok bool) {
 	var anyone [16]byte
 	if r.find(kind, client, server, port, ts) {
@@ -232,7 +249,7 @@ func (r *Reader) Name(kind Kind, client, server *[16]byte, port uint16, ts uint6
 // find puts the newest matching entry into r.best. Of two of the same time the one
 // with the smaller name wins, whichever worker wrote it.
 func (r *Reader) find(kind Kind, client, server *[16]byte, port uint16, ts uint64) bool {
-	found := false
+	found, newest := false, uint64(0)
 	for i := range r.tables {
 		t := &r.tables[i]
 		set := t.set(server, port)
@@ -245,9 +262,12 @@ func (r *Reader) find(kind Kind, client, server *[16]byte, port uint16, ts uint6
 			if !matches(b, kind, client, server, port) || timeOf(b) > ts {
 				continue
 			}
-			if !found || timeOf(b) > timeOf(r.best[:]) ||
-				timeOf(b) == timeOf(r.best[:]) && string(nameOf(b)) < string(nameOf(r.best[:])) {
-				r.best, found = r.buf, true
+			at := toldBy(b, ts)
+			if kind == Expected && ts-at > ttlOf(b) {
+				continue
+			}
+			if !found || at > newest || at == newest && string(nameOf(b)) < string(nameOf(r.best[:])) {
+				r.best, newest, found = r.buf, at, true
 			}
 		}
 	}
