@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"weir/proto/pkt"
 	"weir/proto/topology"
@@ -190,7 +189,7 @@ func (e *env) list(r *look.Ring, unread bool) error {
 		d := rec.desc
 		o := descJSON{
 			Position: rec.pos, Unread: rec.unread, Working: rec.working, Kind: kindName(d.Kind()),
-			Time: time.Unix(0, int64(d.TS())).UTC().Format(time.RFC3339Nano),
+			Time: stamp(d.TS()),
 		}
 		switch d.Kind() {
 		case pkt.KindPacket:
@@ -203,7 +202,7 @@ func (e *env) list(r *look.Ring, unread bool) error {
 			return e.object(o)
 		}
 		state := yes(o.Working, "in work", yes(o.Unread, "unread", "read"))
-		fmt.Fprintf(e.out, "%-8d %-7s %s %-6s", o.Position, state, o.Time, o.Kind)
+		fmt.Fprintf(e.out, "%-8d %-7s %s %s", o.Position, state, o.Time, o.Kind)
 		switch d.Kind() {
 		case pkt.KindPacket:
 			fmt.Fprintf(e.out, " proto %-3d %5d of %5d bytes%s  flow %s", o.IPProto, o.Captured, o.Wire, yes(o.Payload, "", ", no payload"), o.Flow[:16])

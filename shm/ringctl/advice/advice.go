@@ -40,8 +40,9 @@ type Finding struct {
 	What  string // a sentence without subject: is stopped by a signal
 	Do    string // what to do about it; "" when there is nothing
 
-	down int     // how far down the pipeline: of two, the lower one is the cause
-	fill float64 // of the ring, 0 to 1
+	down   int     // how far down the pipeline: of two, the lower one is the cause
+	blocks bool    // somebody waits for it
+	fill   float64 // of the ring, 0 to 1
 }
 
 // Report is everything that was found, worst first.
@@ -70,13 +71,24 @@ func Of(was, now *look.Instance) *Report {
 		}
 	}
 	j.settling()
-	slices.SortStableFunc(j.found, func(a, b Finding) int {
-		if a.Level == Down && b.Level == Down {
-			return cmp.Compare(a.down, b.down) // nothing waits: what comes first is missed most
-		}
-		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(b.down, a.down), cmp.Compare(b.fill, a.fill))
-	})
+	slices.SortStableFunc(j.found, worse)
 	return &Report{Headline: j.headline(), Findings: j.found}
+}
+
+// worse puts the finding first that is more likely the cause of the others.
+func worse(a, b Finding) int {
+	switch {
+	case a.Level != b.Level:
+		return cmp.Compare(b.Level, a.Level)
+	case a.Level == Down: // nothing waits: what comes first is missed most
+		return cmp.Compare(a.down, b.down)
+	case a.blocks != b.blocks:
+		if a.blocks {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(b.fill, a.fill), cmp.Compare(b.down, a.down))
 }
 
 // judge collects the findings.

@@ -13,7 +13,7 @@ const lapped = "it lost events that were overwritten, and will ask for a snapsho
 // eventReader judges who reads an event ring.
 func (j *judge) eventReader(r *look.Ring, rd *look.Reader) {
 	owner := rd.Info.Owner
-	f := Finding{Who: who(rd.Name, owner), Where: rd.Cursor, down: atReader, fill: r.FillOf(rd)}
+	f := Finding{Who: who(rd.Name, owner), Where: rd.Cursor, down: atReader, fill: r.FillOf(rd), blocks: r.Waits()}
 	lag := fmt.Sprintf("it lags %s of %s behind %s", Bytes(rd.Lag), Bytes(r.Size), r.Name)
 	if rd.Lapped {
 		lag = lapped

@@ -84,7 +84,7 @@ func (j *judge) losses(r *look.Ring, name string) {
 
 // packetReader judges the worker that reads a packet ring.
 func (j *judge) packetReader(r *look.Ring, rd *look.Reader) {
-	f := Finding{Who: who(rd.Name, rd.Info.Owner), Where: rd.Cursor, down: atWorker, fill: r.FillOf(rd)}
+	f := Finding{Who: who(rd.Name, rd.Info.Owner), Where: rd.Cursor, down: atWorker, fill: r.FillOf(rd), blocks: r.Waits()}
 	unread := fmt.Sprintf("%s %s in %s", Records(rd.Lag), waits(rd.Lag), r.Name)
 	switch {
 	case rd.Err != nil && !rd.Missing():

@@ -87,25 +87,27 @@ var outcomes = [...]string{"packets", "orphans", "unparsed", "poison", "marks", 
 // workers: every descriptor that a worker took from its rings is in one counter.
 func (c *checker) workers() {
 	for _, n := range c.in.Counters {
-		var heads, sum uint64
-		rings, rest, undisturbed := 0, true, true
-		for _, r := range c.in.Rings {
-			if r.Kind != look.Packet || fmt.Sprintf("w%02d", r.Worker()) != n.Name || r.Readers[0].Err != nil || r.Readers[0].Foreign {
-				continue
-			}
-			o := r.Readers[0].Info.Owner
-			heads += r.Readers[0].Info.Position
-			rings++
-			rest = rest && o.State == layout.StateClosed
-			undisturbed = undisturbed && o.Epoch == 1 && r.Owner.Epoch == 1
-		}
-		if _, ok := n.Find("packets"); !ok || rings == 0 {
+		if _, ok := n.Find("packets"); !ok {
 			continue
+		}
+		var heads, sum uint64
+		rest, undisturbed, sound := true, !c.younger(n.Name), false
+		for _, r := range c.in.RingsOf(n.Name) {
+			rd := r.Readers[0]
+			if sound = rd.Err == nil && !rd.Foreign && !rd.Beyond; !sound {
+				break
+			}
+			heads += rd.Info.Position
+			rest = rest && rd.Info.Owner.State == layout.StateClosed
+			undisturbed = undisturbed && rd.Info.Owner.Epoch == 1 && r.Owner.Epoch == 1
+		}
+		if !sound {
+			continue // said of the ring
 		}
 		for _, name := range outcomes {
 			sum += n.Get(name)
 		}
-		c.accounted(n, heads, sum, rest, undisturbed && !c.younger(n.Name))
+		c.accounted(n, heads, sum, rest, undisturbed)
 	}
 }
 
@@ -135,8 +137,8 @@ func (c *checker) younger(worker string) bool {
 		if o.Name != "flow/"+worker+".slab" {
 			continue
 		}
-		for _, r := range c.in.Rings {
-			if r.Kind == look.Packet && fmt.Sprintf("w%02d", r.Worker()) == worker && o.Header.CreatedNS > r.Readers[0].CreatedNS {
+		for _, r := range c.in.RingsOf(worker) {
+			if o.Header.CreatedNS > r.Readers[0].CreatedNS {
 				return true
 			}
 		}

@@ -76,6 +76,16 @@ func (in *Instance) Ring(name string) *Ring {
 	return nil
 }
 
+// RingsOf returns the packet rings of a worker, by the name of its files: wNN.
+func (in *Instance) RingsOf(worker string) (rings []*Ring) {
+	for _, r := range in.Rings {
+		if r.Kind == Packet && fmt.Sprintf("w%02d", r.Worker()) == worker {
+			rings = append(rings, r)
+		}
+	}
+	return rings
+}
+
 // Reader returns the ring and the reader whose cursor is called name: that of the
 // ring for packet rings, READER.wNN for event rings.
 func (in *Instance) Reader(name string) (*Ring, *Reader) {
