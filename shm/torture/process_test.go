@@ -49,7 +49,9 @@ func (p *process) kill(t *testing.T) {
 	default:
 	}
 	p.signal(syscall.SIGKILL)
-	_ = <-p.done // killed: the status says nothing
+	if err := <-p.done; err == nil {
+		t.Fatalf("%s ended well after SIGKILL", p.role)
+	}
 }
 
 // end waits until the process has ended in good order.
