@@ -65,23 +65,24 @@ func (j *job) check() error {
 		}
 		j.size += min(n, math.MaxInt64/2-j.size)
 	}
-	if j.Policy != "" {
-		if _, err := os.Stat(j.Policy); err != nil {
-			return usagef("policy %w", err)
-		}
-	}
-	return nil
+	return j.checkPolicyFile()
 }
 
 // run does the job and leaves nothing behind.
 func (j *job) run(ctx context.Context) (err error) {
-	if j.bin == "" {
-		if err := j.findBinaries(); err != nil {
+	for i, c := range j.Captures { // the daemons have a folder of their own
+		if j.Captures[i], err = filepath.Abs(c); err != nil {
 			return err
 		}
 	}
-	for i, c := range j.Captures { // the daemons have a folder of their own
-		if j.Captures[i], err = filepath.Abs(c); err != nil {
+	return j.inDir(ctx, func() error { return newSet(j).run(ctx) })
+}
+
+// inDir makes the ring directory and the configuration of this job, does the work, and
+// removes them.
+func (j *job) inDir(ctx context.Context, work func() error) (err error) {
+	if j.bin == "" {
+		if err := j.findBinaries(); err != nil {
 			return err
 		}
 	}
@@ -101,7 +102,7 @@ func (j *job) run(ctx context.Context) (err error) {
 	if err := j.configure(ctx); err != nil {
 		return err
 	}
-	return newSet(j).run(ctx)
+	return work()
 }
 
 // findBinaries takes the daemons that lie beside this one.

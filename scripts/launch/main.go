@@ -3,6 +3,7 @@
 //
 //	weir replay [-workers N] [-policy FILE] [-json] CAPTURE...
 //	weir plan   [-workers N] [-policy FILE] [-json] -r CAPTURE
+//	weir flush  [-policy FILE]
 //
 // It owns no packet and no flow: everything that matters is in the daemons and in
 // the ring directory, so it can be as plain as a shell.
@@ -21,6 +22,7 @@ import (
 const usage = `usage:
   weir replay [-workers N] [-policy FILE] [-json] CAPTURE...   flows of captures
   weir plan [-workers N] [-policy FILE] [-json] -r CAPTURE     what would the policy have done?
+  weir flush [-policy FILE]                                    remove what replays left in the kernel
 "weir COMMAND -h" lists the flags.
 `
 
@@ -43,6 +45,8 @@ func run(args []string) int {
 	switch args[0] {
 	case "replay", "plan":
 		return replayCommand(ctx, args[0], args[1:])
+	case "flush":
+		return flushCommand(ctx, args[1:])
 	case "help", "-h", "-help", "--help":
 		fmt.Print(usage)
 		return exitOK
@@ -84,6 +88,9 @@ func replayCommand(ctx context.Context, name string, args []string) int {
 	return tell(err)
 }
 
+// errTold is a failure that was told already.
+var errTold = errors.New("told already")
+
 // tell prints what went wrong and returns the exit status.
 func tell(err error) int {
 	var u *usageError
@@ -91,6 +98,8 @@ func tell(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errTold):
+		return exitFailure
 	case errors.As(err, &p): // each line begins with file and line
 		fmt.Fprintln(os.Stderr, p)
 		return exitUsage

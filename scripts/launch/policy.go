@@ -17,6 +17,17 @@ type policyError struct{ text string }
 
 func (e *policyError) Error() string { return e.text }
 
+// checkPolicyFile finds a wrong name before anything is made.
+func (j *job) checkPolicyFile() error {
+	if j.Policy == "" {
+		return nil
+	}
+	if _, err := os.Stat(j.Policy); err != nil {
+		return usagef("policy %w", err)
+	}
+	return nil
+}
+
 // linkPolicy puts the user's policy beside the configuration of this job, under a
 // link, so that mistakes are told with its own name.
 func (j *job) linkPolicy() error {

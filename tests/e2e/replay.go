@@ -7,12 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"weir/tests/binaries"
 )
 
 // Replay runs weir replay -json and returns the flows, one JSON object each.
@@ -40,7 +37,7 @@ func Lines(out string) []string {
 // Run runs one of our programs and returns what it printed.
 func Run(t testing.TB, program string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries.Dir(t), program), args...)
+	cmd := exec.Command(Program(t, program), args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
