@@ -115,7 +115,7 @@ func (w *Worker) find(d pkt.Descriptor) (uint32, *flow.Record) {
 		return 0, nil
 	}
 	r := w.table.Record(slot)
-	now := max(w.now, d.TS())
+	now := w.timeOf(d.TS())
 	switch {
 	case r.Last()+w.timeout[classOf(d.IPProto(), r)] <= now:
 		w.end(slot, r, event.EndIdle)
@@ -128,6 +128,19 @@ func (w *Worker) find(d pkt.Descriptor) (uint32, *flow.Record) {
 		return 0, nil
 	}
 	return slot, r
+}
+
+// disorder is how far packets may lie behind the time of the stream, ns. What lies
+// further back has another clock: one that was set, or that of another capture.
+const disorder = 1_000_000_000
+
+// timeOf returns the time at which a packet finds the flows: that of the stream when
+// the packet is out of order, so that it does not matter which timers were looked at.
+func (w *Worker) timeOf(ts uint64) uint64 {
+	if ts < w.now && w.now-ts <= disorder {
+		return w.now
+	}
+	return ts
 }
 
 // makeKey makes the flow key of a packet whose frame is there.
