@@ -4,8 +4,8 @@ import "encoding/binary"
 
 // Counters of a worker, u64 words in the slab: they are part of its transactions,
 // so that a kill neither loses nor doubles one. Every descriptor of a ring ends in
-// exactly one of cPackets, cOrphans, cUnparsed, cPoison, cLostRecords (one record
-// for many packets), cMarks or cUnknownKind. New ones are added at the end.
+// exactly one of cPackets, cOrphans, cUnparsed, cNoRoom, cPoison, cLostRecords (one
+// record for many packets), cMarks or cUnknownKind. New ones are added at the end.
 const (
 	cClock       = iota // packet time of the last tick, ns (owned by the table)
 	cPackets            // counted into a flow
@@ -32,6 +32,8 @@ const (
 	cUnsettled          // flows told before all workers had passed their time
 	cShed               // FLOW_STATS and FLOW_UPDATE not written: readers lag
 	cReinspected        // flows whose inspection began again after a restart
+	cLostRecords        // records that told of lost packets
+	cNoRoom             // packets without a flow: the table had no room for one
 	cCount
 )
 
@@ -40,6 +42,7 @@ var CounterNames = []string{
 	"clock_ns", "packets", "bytes", "orphans", "unparsed", "poison", "lost", "marks", "unknown_kind",
 	"flows", "probation", "pending", "created", "ended", "evicted", "inspected", "classified", "guessed",
 	"no_context", "no_room_to_describe", "dissector_panics", "hinted", "unsettled", "shed", "reinspected",
+	"lost_records", "no_room",
 }
 
 func (w *Worker) count(i int) { w.add(i, 1) }

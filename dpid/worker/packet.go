@@ -58,7 +58,7 @@ func (w *Worker) packet(d pkt.Descriptor, payload []byte) {
 		w.count(cOrphans)
 		return
 	} else if slot, r = w.create(&v); r == nil {
-		w.count(cUnparsed)
+		w.count(cNoRoom)
 		return
 	}
 	w.count(cPackets)
@@ -91,7 +91,7 @@ func (v *view) parse(payload []byte) bool {
 	}
 	v.p, v.frame = pkt.Prefix(payload[:pkt.PrefixSize]), payload[pkt.PrefixSize:]
 	l3, l4, data := v.p.L3(), v.p.L4(), v.p.Data()
-	if l3 > l4 || l4 > data || l3+20 > len(v.frame) || v.d.Flags()&pkt.FlagIPv6 != 0 && l3+40 > len(v.frame) {
+	if l3 > l4 || l4 > data || l4 > len(v.frame) || l3+20 > len(v.frame) || v.d.Flags()&pkt.FlagIPv6 != 0 && l3+40 > len(v.frame) {
 		return false
 	}
 	from, end := data, data+int(v.d.L4Len())
