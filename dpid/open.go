@@ -93,7 +93,7 @@ func (f *files) openOwn(cfg *config.Config, root layout.Root, n int, tag uint32)
 	}
 	g := geometry(cfg)
 	f.slab, f.fresh, err = layout.CreateOrOpen(root.Slab(n), layout.Spec{
-		Magic: slabMagic, ABIMajor: filesABI, Size: int64(g.Size()), Tag: tag, Mode: 0o640,
+		Magic: slabMagic, ABIMajor: filesABI, Size: int64(g.Size()), Tag: tag, Mode: 0o640, Sparse: offline(cfg),
 		Params: [4]uint64{uint64(g.Flows), uint64(g.Chunks)}, Name: fmt.Sprintf("flows of worker %d", n),
 	})
 	if err != nil {
@@ -148,6 +148,7 @@ func (f *files) build(cfg *config.Config, n int, log *slog.Logger) (*worker.Work
 	table, adopted, err := flow.Open(f.slab.Bytes(), f.fresh, f.events.Tail(), flow.Options{
 		Geometry: geometry(cfg), Worker: uint8(n), Seed: &f.seed, SlabID: randomWord(),
 		Probation: int(cfg.Flow.Probation * float64(cfg.Flow.MaxFlows)), Deadline: timeouts.Deadline(),
+		Reserve: f.reserve,
 	})
 	if err != nil {
 		return nil, err
@@ -164,6 +165,17 @@ func (f *files) build(cfg *config.Config, n int, log *slog.Logger) (*worker.Work
 		Rings: f.rings, Events: f.events, Table: table, Adopted: adopted, Hints: hint.NewWriter(f.hints.Bytes()),
 		Names: hint.NewReader(tables), Catalog: f.catalog, Export: f.export, Log: log,
 	}), nil
+}
+
+// reserve gets memory for a part of the slab that was never used: in a replay the
+// slab is as large as a capture may need, and most need little of it.
+func (f *files) reserve(part []byte) bool {
+	return f.slab.Guard(func() error {
+		for i := 0; i < len(part); i += 4096 {
+			part[i] = 0
+		}
+		return nil
+	}) == nil
 }
 
 // export copies the counters into the file that others read.

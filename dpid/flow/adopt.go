@@ -16,7 +16,9 @@ func (t *Table) adopt(events uint64) (ad Adopted) {
 	t.reserved = t.u64(ctlCounter)
 	t.counter = t.reserved
 	t.unused = min(t.u32(ctlSlots), t.flows)
+	t.ready = t.unused
 	t.pool.unused = min(t.u32(ctlChunks), t.chunks)
+	t.pool.ready = t.pool.unused
 	used := make([]bool, t.pool.unused)
 	var waiting []uint32
 	t.firstFree = none

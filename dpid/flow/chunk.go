@@ -19,8 +19,10 @@ const chunkData = ChunkSize - 4 // after u32 next chunk+1
 // never been touched and need no memory yet.
 type pool struct {
 	s       *slab
+	reserve func([]byte) bool
 	free    []uint32 // its array has a word for each chunk: it never grows
 	unused  uint32
+	ready   uint32   // chunks from here on may have no memory
 	retired []uint32 // first chunks of chains that this transaction replaced
 }
 
@@ -63,14 +65,28 @@ func (p *pool) stock(n int) bool {
 	if need <= 0 {
 		return true
 	}
-	if uint32(need) > p.s.chunks-p.unused {
-		return false
+	for uint32(need) > p.ready-p.unused {
+		if p.ready == p.s.chunks || !p.grow() {
+			return false
+		}
 	}
 	for range need {
 		p.free = append(p.free, p.unused)
 		p.unused++
 	}
 	p.s.put32(ctlChunks, p.unused)
+	return true
+}
+
+// grow gets memory for more chunks.
+func (p *pool) grow() bool {
+	n := min(reserveStep/ChunkSize, p.s.chunks-p.ready)
+	from := p.s.chunk0 + int(p.ready)*ChunkSize
+	if p.reserve != nil && !p.reserve(p.s.mem[from:from+int(n)*ChunkSize]) {
+		p.s.chunks = p.ready
+		return false
+	}
+	p.ready += n
 	return true
 }
 

@@ -16,7 +16,14 @@ type Options struct {
 	SlabID    uint64               // random id, used when the slab is fresh
 	Probation int                  // most flows in probation, 0 = an eighth of Flows
 	Deadline  func(*Record) uint64 // when the flow's idle time is over, ns
+	// Reserve, where the slab has no memory of its own yet, gets it for a part of the
+	// slab that was never used, and reports false when there is none to be had: the
+	// table then stays at the size it has reached. Nil: all memory is there.
+	Reserve func(part []byte) bool
 }
+
+// reserveStep is how many bytes Reserve is asked for at once.
+const reserveStep = 256 << 10
 
 // Table is the flow table of one worker. See the package comment for its rules.
 type Table struct {
@@ -30,6 +37,7 @@ type Table struct {
 	freed     []uint32 // in this transaction
 	firstFree uint32   // free slots are linked through wheel.next
 	unused    uint32   // slots from here on were never used
+	ready     uint32   // slots from here on may have no memory
 	tx        uint32
 	undo      int
 	live      int
@@ -62,7 +70,7 @@ func Open(mem []byte, fresh bool, events uint64, opt Options) (*Table, Adopted, 
 	t := &Table{opt: opt}
 	t.slab = slab{mem: mem, flows: uint32(opt.Flows), chunks: uint32(opt.Chunks), chunk0: recordsAt + opt.Flows*RecordSize}
 	t.phase = atomicWord(mem, ctlPhase)
-	t.pool.s = &t.slab
+	t.pool.s, t.pool.reserve = &t.slab, opt.Reserve
 	if opt.Probation == 0 {
 		t.opt.Probation = max(64, opt.Flows/8)
 	}
@@ -153,7 +161,7 @@ func (t *Table) Warm(lo, hi uint64) uint32 {
 // Full reports whether Create needs an eviction first: no free record, or, for a
 // flow that begins in probation, a full probation area.
 func (t *Table) Full(probation bool) bool {
-	return t.firstFree == none && t.unused == t.flows || probation && t.probation.n >= t.opt.Probation
+	return t.firstFree == none && !t.fresh() || probation && t.probation.n >= t.opt.Probation
 }
 
 // Create begins a flow in state s. Precondition: !Full(s == Probation) and Room(1).
@@ -169,6 +177,20 @@ func (t *Table) Create(k *flowkey.Key, lo, hi, ts uint64, mark uint32, s State) 
 	t.wheel.add(slot, t.opt.Deadline(r))
 	t.live++
 	return slot, r
+}
+
+// fresh reports whether a slot that was never used can be had.
+func (t *Table) fresh() bool {
+	if t.unused == t.ready && t.ready < t.flows {
+		n := min(reserveStep/RecordSize, t.flows-t.ready)
+		from := recordsAt + int(t.ready)*RecordSize
+		if t.opt.Reserve == nil || t.opt.Reserve(t.mem[from:from+int(n)*RecordSize]) {
+			t.ready += n
+		} else {
+			t.flows = t.ready
+		}
+	}
+	return t.unused < t.ready
 }
 
 // take returns a free slot: one that was used before, as long as there is any,

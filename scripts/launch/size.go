@@ -41,7 +41,7 @@ func sizesFor(bytes int64, workers int, memory int64) sizes {
 	var s sizes
 	s.payload = power(bytes*2, mib, min(16*mib, each/8))
 	s.descriptors = max(s.payload/256, 1<<10)
-	s.events = power(bytes*4, 2*mib, min(64*mib, each/4))
+	s.events = power(bytes*4, 2*mib, min(8*mib, each/4)) // readers are waited for: more only leaves the caches
 
 	// More than a million flows are only expected where average packets make them.
 	flows := max(min(bytes/minRecord, 1<<20), bytes/1024)

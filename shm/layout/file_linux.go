@@ -57,8 +57,13 @@ func build(f *os.File, path string, s Spec) (*Mapping, error) {
 	if err := lockOwner(f); err != nil {
 		return nil, err
 	}
-	// Not ftruncate: that succeeds on a full tmpfs and faults at the first write.
-	if err := allocate(f, s.Size); err != nil {
+	// Not ftruncate, unless asked for: that succeeds on a full tmpfs and faults at
+	// the first write.
+	reserve := allocate
+	if s.Sparse {
+		reserve = (*os.File).Truncate
+	}
+	if err := reserve(f, s.Size); err != nil {
 		return nil, err
 	}
 	m := &Mapping{path: path, f: f, owner: s.ownerLine(), rw: true}

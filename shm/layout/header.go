@@ -21,6 +21,7 @@ type Spec struct {
 	UID                int         // user that must own the file when CheckUID is set
 	CheckUID           bool
 	Populate           bool // fault in all pages now; an unpopulated ring is 8 times slower
+	Sparse             bool // reserve no memory: where its owner writes first, a Guard must be ready for ErrRingLost
 }
 
 // Header is a private copy of a static header: read once, checked, never read
