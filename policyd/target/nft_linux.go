@@ -235,9 +235,9 @@ func (n *NFT) Dump(s *Set) ([]Found, error) {
 		if err != nil {
 			return nil, err
 		}
-		list, err := n.conn.GetSetElements(n.sets[s])
+		list, err := n.elements(n.sets[s])
 		if err != nil {
-			return nil, n.failed(fmt.Errorf("nftables: read set %s: %w", s, err))
+			return nil, err
 		}
 		after, err := n.generation()
 		if err != nil {
@@ -248,6 +248,20 @@ func (n *NFT) Dump(s *Set) ([]Found, error) {
 		}
 	}
 	return nil, fmt.Errorf("nftables: read set %s: %w: it changes faster than it can be read", s, ErrDiverged)
+}
+
+// elements reads a set. The module tells the kernel's reason for an error in words
+// only, so whether the set has gone is asked apart.
+func (n *NFT) elements(s *nftables.Set) ([]nftables.SetElement, error) {
+	list, err := n.conn.GetSetElements(s)
+	if err == nil {
+		return list, nil
+	}
+	err = n.failed(fmt.Errorf("nftables: read set %s %s: %w", s.Table.Name, s.Name, err))
+	if old, lost := n.find(s.Table, s.Name); lost == nil && old == nil && !errors.Is(err, ErrDiverged) {
+		err = fmt.Errorf("%w: %w", ErrDiverged, err)
+	}
+	return nil, err
 }
 
 func found(list []nftables.SetElement) []Found {

@@ -203,6 +203,26 @@ func TestNFTExpiry(t *testing.T) {
 }
 
 // 10,000 elements must all arrive: too many in one message are cut in silence.
+// TestNFTGone: a set that goes between two looks is a reason to look again, not to
+// give up.
+func TestNFTGone(t *testing.T) {
+	for _, script := range []string{"delete set inet weir ports", "delete table inet weir"} {
+		netns(t)
+		s := ownSet(t, nil)
+		n := backend(t, s)
+		nft(t, script)
+		if _, err := n.Dump(s); !errors.Is(err, ErrDiverged) {
+			t.Errorf("%s: Dump() = %v, want ErrDiverged", script, err)
+		}
+		if err := n.Open([]*Set{s}); err != nil {
+			t.Errorf("%s: Open() = %v", script, err)
+		}
+		if got := keys(t, n, s); len(got) != 0 {
+			t.Errorf("%s: keys %q, want none", script, got)
+		}
+	}
+}
+
 func TestNFTManyElements(t *testing.T) {
 	netns(t)
 	const count = 10000

@@ -153,9 +153,9 @@ func (n *NFT) makeSets(sets []*Set, exists bool) error {
 // dropSets removes the sets that the owner set lists but the configuration does
 // not. One that a rule still uses is emptied: what it stood for is over.
 func (n *NFT) dropSets(owner *nftables.Set, sets []*Set) error {
-	list, err := n.conn.GetSetElements(owner)
+	list, err := n.elements(owner)
 	if err != nil {
-		return n.failed(fmt.Errorf("nftables: read set %s: %w", n.owner, err))
+		return err
 	}
 	for _, e := range list {
 		if s := Named(sets, e.Comment); e.Comment == "" || s != nil && s.Create {
