@@ -27,7 +27,7 @@ type scratch struct {
 
 func (s *scratch) init() {
 	s.host = make([]byte, 0, 255)
-	s.evidence = make([]byte, 0, 255)
+	s.evidence = make([]byte, 0, 1024) // what is longer than 255 is seen to be so, then dropped
 	s.attrs = make([]byte, 0, event.MaxAttrs)
 	s.now = make([]byte, 0, event.MaxFlow)
 	s.old = make([]byte, 0, event.MaxFlow+event.DescriptionAt)
@@ -38,15 +38,12 @@ func (s *scratch) init() {
 func (w *Worker) classify(slot uint32, r *flow.Record, x *session, final bool) {
 	spec := x.trial.Chosen()
 	w.hints(r, spec)
-	w.fresh(r, x)
-	w.desc.Protocol, w.desc.ProtocolID = spec.Name, uint16(spec.ID)
-	w.desc.Source = event.SourceDPI
-	rule, confidence := w.out.Evidence()
-	w.desc.Confidence = confidence
-	w.evidence(spec.Name, rule)
-	w.desc.Host = append(w.text.host[:0], w.out.Host()...)
-	w.desc.Attrs = append(w.text.attrs[:0], w.out.Attrs()...)
-	w.application(r, spec)
+	if r.Has(flow.Reinspected) && r.Described() && w.table.ProtocolID(r) == uint16(spec.ID) {
+		w.load(r) // an earlier process saw the start: what it found is not lost
+		w.join(r, spec)
+	} else {
+		w.describe(r, x, spec)
+	}
 	if final {
 		w.finalise(slot, r, spec)
 	}
@@ -56,6 +53,19 @@ func (w *Worker) classify(slot uint32, r *flow.Record, x *session, final bool) {
 		x.classified = true
 		w.count(cClassified)
 	}
+}
+
+// describe fills w.desc with what the chosen dissector found out.
+func (w *Worker) describe(r *flow.Record, x *session, spec *dissect.Spec) {
+	w.fresh(r, x)
+	w.desc.Protocol, w.desc.ProtocolID = spec.Name, uint16(spec.ID)
+	w.desc.Source = event.SourceDPI
+	rule, confidence := w.out.Evidence()
+	w.desc.Confidence = confidence
+	w.evidence(spec.Name, rule)
+	w.desc.Host = append(w.text.host[:0], w.out.Host()...)
+	w.desc.Attrs = append(w.text.attrs[:0], w.out.Attrs()...)
+	w.application(r, spec)
 }
 
 // finalise ends the inspection of a flow whose protocol is known.
@@ -77,9 +87,14 @@ func (w *Worker) finalise(slot uint32, r *flow.Record, spec *dissect.Spec) {
 func (w *Worker) finish(slot uint32, r *flow.Record, x *session) {
 	r.Clear(flow.Inspecting)
 	r.Set(flow.Final)
-	if x.classified || r.Has(flow.Follow) {
+	if r.Has(flow.Follow) {
 		r.Clear(flow.Follow)
 		w.inspect.end(slot)
+		return
+	}
+	if x.classified {
+		w.inspect.end(slot)
+		w.conclude(slot, r)
 		return
 	}
 	w.fresh(r, x)
@@ -88,6 +103,19 @@ func (w *Worker) finish(slot uint32, r *flow.Record, x *session) {
 	w.count(cGuessed)
 	w.hinted(slot, r, true)
 	w.tell(r)
+}
+
+// conclude ends the inspection of a flow that was classified while more was awaited:
+// what did not come may be told by an answer.
+func (w *Worker) conclude(slot uint32, r *flow.Record) {
+	spec, ok := w.protocolOf(r)
+	if !ok {
+		return
+	}
+	if w.load(r); w.wantsHint(spec) {
+		w.hinted(slot, r, true)
+		w.tell(r)
+	}
 }
 
 // fresh empties w.desc for a flow.
@@ -195,12 +223,17 @@ func (w *Worker) protocolOf(r *flow.Record) (*dissect.Spec, bool) {
 
 // merge adds what Follow found to the flow's description; false when nothing is new.
 func (w *Worker) merge(r *flow.Record, spec *dissect.Spec) bool {
-	host, attrs := w.out.Host(), w.out.Attrs()
-	if len(host) == 0 && len(attrs) == 0 {
+	if len(w.out.Host()) == 0 && len(w.out.Attrs()) == 0 {
 		return false
 	}
 	w.load(r)
-	changed := false
+	return w.join(r, spec) && w.store(r)
+}
+
+// join adds to w.desc what a dissector found and w.desc does not have; false when
+// that is nothing.
+func (w *Worker) join(r *flow.Record, spec *dissect.Spec) (changed bool) {
+	host, attrs := w.out.Host(), w.out.Attrs()
 	if len(host) > 0 && len(w.desc.Host) == 0 {
 		w.desc.Host = append(w.text.host[:0], host...)
 		w.application(r, spec)
@@ -218,7 +251,7 @@ func (w *Worker) merge(r *flow.Record, spec *dissect.Spec) bool {
 		w.desc.Attrs = w.text.attrs
 		changed = true
 	}
-	return changed && w.store(r)
+	return changed
 }
 
 // hints keeps what this flow says about later ones.

@@ -90,7 +90,8 @@ func (w *Worker) beginSession(slot uint32, r *flow.Record) *session {
 		}
 	}
 	x := w.inspect.begin(slot, r)
-	if r.Has(flow.Inspecting) && r.Has(flow.Reinspected) {
+	x.classified = r.Described() // by an earlier process
+	if r.Has(flow.Reinspected) {
 		w.count(cReinspected)
 	}
 	r.Set(flow.Inspecting)
@@ -246,8 +247,11 @@ func (w *Worker) showFollow(spec *dissect.Spec) (v dissect.Verdict) {
 }
 
 // panicked counts a dissector's bug and says where, once in a while (the handler
-// limits repeats).
+// limits repeats). The loss of a ring's memory is not the dissector's fault.
 func (w *Worker) panicked(p any) {
+	if _, fault := p.(interface{ Addr() uintptr }); fault {
+		panic(p)
+	}
 	w.count(cPanics)
 	w.part.Log.Error("BUG: dissector panicked; the flow goes on unclassified", "panic", p)
 }

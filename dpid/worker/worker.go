@@ -107,16 +107,21 @@ func New(set Settings, part Parts) *Worker {
 		w.pending.push(s, part.Table.Record(s).ID())
 	}
 	if a := part.Adopted; a.Forward && int(a.Ring) < len(part.Rings) {
-		r := part.Rings[a.Ring]
-		for r.Position() < a.HeadEnd {
-			n := min(len(r.Peek(int(a.HeadEnd-r.Position())))/pkt.DescSize, int(a.HeadEnd-r.Position()))
-			if n == 0 {
-				break
-			}
-			r.Release(n)
-		}
+		w.forward(part.Rings[a.Ring], a.HeadEnd)
 	}
 	return w
+}
+
+// forward releases what an earlier process had done and not released: never more
+// than a batch. An end that is further away is that of another ring of the name.
+func (w *Worker) forward(r *pktring.Consumer, end uint64) {
+	for left := end - r.Position(); left > 0 && left <= batchSize; left = end - r.Position() {
+		n := len(r.Peek(int(left))) / pkt.DescSize
+		if n == 0 {
+			return
+		}
+		r.Release(n)
+	}
 }
 
 // Run works until ctx is done or, offline, the capture's end was told by all rings
