@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -491,4 +493,13 @@ func (r *rig) described(slot uint32) event.Flow {
 		r.t.Fatal(err)
 	}
 	return f
+}
+
+func port(n int) string { return strconv.Itoa(n) }
+
+// passAll lets the other workers end.
+func passAll(r *rig) {
+	for _, m := range r.hints[1:] {
+		hint.NewWriter(m).Pass(math.MaxUint64)
+	}
 }
