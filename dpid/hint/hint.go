@@ -19,6 +19,9 @@
 //	   8 [16] client, zero for any           24 [16] server
 //	  40 u64 time of the answer, ns          48 u64 the same answer again, ns
 //	  56 u8 kind  57 u8 name length  58 u16 port  60 u32 TTL in s    64 [128] name
+//	then a u64 for each set: a byte of the hash for each of its entries, 0 for none
+//
+// Most look-ups find nothing, and these words say so without a look at the entries.
 //
 // A name that was told again is of the later time for all look-ups from then on, of
 // the earlier one for those before: other workers may have written other names in
@@ -52,7 +55,7 @@ const (
 
 // FileSize returns the bytes of a table's file for n entries; n is rounded up to a
 // power of two of at least 64.
-func FileSize(n int) int64 { return entriesAt + int64(ceil(n))*entrySize }
+func FileSize(n int) int64 { return entriesAt + int64(ceil(n))*(entrySize+1) }
 
 func ceil(n int) int {
 	if n <= 64 {
@@ -65,29 +68,44 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // table is the memory of one file.
 type table struct {
-	mem  []byte
-	sets uint64
+	mem    []byte
+	sets   uint64
+	tagsAt int
 }
 
 func newTable(mem []byte) table {
-	n := (len(mem) - entriesAt) / entrySize / setSize
+	n := (len(mem) - entriesAt) / ((entrySize + 1) * setSize)
 	if n < 1 {
 		return table{}
 	}
-	return table{mem: mem, sets: 1 << (bits.Len(uint(n)) - 1)}
+	sets := 1 << (bits.Len(uint(n)) - 1)
+	return table{mem: mem, sets: uint64(sets), tagsAt: entriesAt + sets*setSize*entrySize}
 }
+
+// tags returns the word of a set.
+func (t *table) tags(set uint64) *atomic.Uint64 { return word(t.mem, t.tagsAt+8*int(set)) }
 
 func (t *table) entry(set uint64, i int) []byte {
 	off := entriesAt + (int(set)*setSize+i)*entrySize
 	return t.mem[off : off+entrySize : off+entrySize]
 }
 
-// set returns the set an address and port belong to. All clients of an address
-// share it, so that one look finds both the client's entry and the common one.
-func (t *table) set(server *[16]byte, port uint16) uint64 {
+// place returns the set that an address and port belong to, and their byte in its
+// word. All clients of an address share both, so that one look finds the client's
+// entry and the common one.
+func (t *table) place(server *[16]byte, port uint16) (set uint64, tag uint8) {
 	a, b := binary.LittleEndian.Uint64(server[:8]), binary.LittleEndian.Uint64(server[8:])
 	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15^uint64(port)<<48, b^0xd1342543de82ef95)
-	return (hi ^ lo) & (t.sets - 1)
+	return (hi ^ lo) & (t.sets - 1), uint8((hi^lo)>>56) | 1
+}
+
+const eachByte = 0x0101010101010101
+
+// having returns a bit, the highest of its byte, for each entry of a set that may
+// have this tag: for all that have it, seldom for others.
+func having(tags uint64, tag uint8) uint64 {
+	x := tags ^ uint64(tag)*eachByte
+	return (x - eachByte) &^ x & (eachByte << 7)
 }
 
 // Writer fills the table of one worker.
@@ -131,8 +149,8 @@ func (w *Writer) Add(kind Kind, client, server *[16]byte, port uint16, name []by
 		return
 	}
 	ts = max(ts, w.clock)
-	set := w.t.set(server, port)
-	victim, oldest := 0, ^uint64(0)
+	set, tag := w.t.place(server, port)
+	victim, oldest, at := 0, ^uint64(0), 0
 	var newest []byte
 	for i := range setSize {
 		e := w.t.entry(set, i)
@@ -143,7 +161,7 @@ func (w *Writer) Add(kind Kind, client, server *[16]byte, port uint16, name []by
 			continue
 		}
 		if matches(e, kind, client, server, port) && (newest == nil || timeOf(e) >= timeOf(newest)) {
-			newest = e
+			newest, at = e, i
 		}
 		if used := binary.LittleEndian.Uint64(e[48:]); used < oldest {
 			victim, oldest = i, used
@@ -151,6 +169,7 @@ func (w *Writer) Add(kind Kind, client, server *[16]byte, port uint16, name []by
 	}
 	if newest != nil && string(nameOf(newest)) == string(name) {
 		w.Confirmed++
+		w.mark(set, at, tag)
 		w.write(newest, func(e []byte) { binary.LittleEndian.PutUint64(e[48:], ts) })
 		return
 	}
@@ -158,6 +177,7 @@ func (w *Writer) Add(kind Kind, client, server *[16]byte, port uint16, name []by
 		w.Evicted++
 	}
 	w.Stored++
+	w.mark(set, victim, tag)
 	w.write(w.t.entry(set, victim), func(e []byte) {
 		clear(e[8:])
 		copy(e[8:24], client[:])
@@ -171,6 +191,13 @@ func (w *Writer) Add(kind Kind, client, server *[16]byte, port uint16, name []by
 	})
 }
 
+// mark puts the tag of entry i into the word of its set. It goes before the entry:
+// cut off in between, there is one that is looked at in vain.
+func (w *Writer) mark(set uint64, i int, tag uint8) {
+	word := w.t.tags(set)
+	word.Store(word.Load()&^(0xff<<(8*i)) | uint64(tag)<<(8*i))
+}
+
 // write changes an entry under its sequence; pairs with Reader.load.
 func (w *Writer) write(e []byte, change func([]byte)) {
 	seq := word32(e, 0)
@@ -182,9 +209,15 @@ func (w *Writer) write(e []byte, change func([]byte)) {
 }
 
 func matches(e []byte, kind Kind, client, server *[16]byte, port uint16) bool {
-	return Kind(e[56]) == kind && [16]byte(e[8:24]) == *client && [16]byte(e[24:40]) == *server &&
-		binary.LittleEndian.Uint16(e[58:]) == port
+	return about(e, kind, server, port) && clientOf(e) == *client
 }
+
+// about is matches for whichever client.
+func about(e []byte, kind Kind, server *[16]byte, port uint16) bool {
+	return Kind(e[56]) == kind && [16]byte(e[24:40]) == *server && binary.LittleEndian.Uint16(e[58:]) == port
+}
+
+func clientOf(e []byte) [16]byte { return [16]byte(e[8:24]) }
 
 func timeOf(e []byte) uint64 { return binary.LittleEndian.Uint64(e[40:]) }
 
@@ -206,7 +239,14 @@ type Reader struct {
 	tables   []table
 	progress []*atomic.Uint64
 	buf      [entrySize]byte
-	best     [entrySize]byte
+	own, any best
+}
+
+// best is the newest entry of a look-up so far.
+type best struct {
+	found bool
+	at    uint64 // when it was told
+	entry [entrySize]byte
 }
 
 // NewReader returns a reader of the tables in mems, one file of each worker.
@@ -236,42 +276,47 @@ func (r *Reader) Passed(ts uint64) bool {
 // keep using addresses; announced connections do not. The name is valid until the
 // next call.
 func (r *Reader) Name(kind Kind, client, server *[16]byte, port uint16, ts uint64) (name []byte, own, ok bool) {
-	var anyone [16]byte
-	if r.find(kind, client, server, port, ts) {
-		return nameOf(r.best[:]), true, true
+	r.own.found, r.any.found = false, false
+	for i := range r.tables {
+		r.find(&r.tables[i], kind, client, server, port, ts)
 	}
-	if r.find(kind, &anyone, server, port, ts) {
-		return nameOf(r.best[:]), false, true
+	switch {
+	case r.own.found:
+		return nameOf(r.own.entry[:]), true, true
+	case r.any.found:
+		return nameOf(r.any.entry[:]), false, true
 	}
 	return nil, false, false
 }
 
-// find puts the newest matching entry into r.best. Of two of the same time the one
-// with the smaller name wins, whichever worker wrote it.
-func (r *Reader) find(kind Kind, client, server *[16]byte, port uint16, ts uint64) bool {
-	found, newest := false, uint64(0)
-	for i := range r.tables {
-		t := &r.tables[i]
-		set := t.set(server, port)
-		for j := range setSize {
-			e := t.entry(set, j)
-			if !matches(e, kind, client, server, port) || !r.load(e) {
-				continue
-			}
-			b := r.buf[:]
-			if !matches(b, kind, client, server, port) || timeOf(b) > ts {
-				continue
-			}
-			at := toldBy(b, ts)
-			if kind == Expected && ts-at > ttlOf(b) {
-				continue
-			}
-			if !found || at > newest || at == newest && string(nameOf(b)) < string(nameOf(r.best[:])) {
-				r.best, newest, found = r.buf, at, true
-			}
+// find looks through one table.
+func (r *Reader) find(t *table, kind Kind, client, server *[16]byte, port uint16, ts uint64) {
+	set, tag := t.place(server, port)
+	for m := having(t.tags(set).Load(), tag); m != 0; m &= m - 1 {
+		e := t.entry(set, bits.TrailingZeros64(m)/8)
+		if !about(e, kind, server, port) || !r.load(e) {
+			continue
+		}
+		b := r.buf[:]
+		if !about(b, kind, server, port) || timeOf(b) > ts || kind == Expected && ts-toldBy(b, ts) > ttlOf(b) {
+			continue
+		}
+		switch c := clientOf(b); c {
+		case *client:
+			r.own.take(b, toldBy(b, ts))
+		case [16]byte{}:
+			r.any.take(b, toldBy(b, ts))
 		}
 	}
-	return found
+}
+
+// take keeps an entry that is newer than what there is. Of two of the same time the
+// one with the smaller name wins, whichever worker wrote it.
+func (n *best) take(e []byte, at uint64) {
+	if n.found && (at < n.at || at == n.at && string(nameOf(e)) >= string(nameOf(n.entry[:]))) {
+		return
+	}
+	n.found, n.at, n.entry = true, at, [entrySize]byte(e)
 }
 
 // load copies an entry that may be changing under us; pairs with Writer.write. An

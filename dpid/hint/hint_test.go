@@ -336,7 +336,7 @@ func TestTooSmall(t *testing.T) {
 		t.Error("a table without room for a set holds a name")
 	}
 	for n, want := range map[int]int64{0: 64, 64: 64, 65: 128, 1000: 1024} {
-		if got := FileSize(n); got != entriesAt+want*entrySize {
+		if got := FileSize(n); got != entriesAt+want*(entrySize+1) {
 			t.Errorf("FileSize(%d) = %d, want %d entries", n, got, want)
 		}
 	}

@@ -111,9 +111,12 @@ func (w *Worker) weaker(s event.Source, sure uint8, what, why string) {
 
 // nameExpected takes the protocol of a connection that another flow announced.
 func (w *Worker) nameExpected(addr *[16]byte, port uint16, first uint64) {
+	if port == 0 {
+		return
+	}
 	var anyone [16]byte
 	name, _, ok := w.part.Names.Name(hint.Expected, &anyone, addr, port, first)
-	if !ok || port == 0 {
+	if !ok {
 		return
 	}
 	for _, s := range dissect.All() {
