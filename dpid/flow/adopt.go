@@ -54,6 +54,9 @@ func (t *Table) adopt(events uint64) (ad Adopted) {
 	}
 	age := func(a, b uint32) int { return cmp.Compare(t.record(a).First(), t.record(b).First()) }
 	slices.SortFunc(waiting, age)
+	if len(waiting) > t.opt.Probation { // the area was larger
+		t.probation = newQueue(len(waiting))
+	}
 	for _, s := range waiting {
 		t.probation.push(t, s, t.record(s))
 	}

@@ -129,9 +129,12 @@ func (t *Table) Description(dst []byte, r *Record) []byte {
 	for _, l := range head[24:29] {
 		n += int(l)
 	}
+	if n > event.MaxFlow-event.DescriptionAt { // foreign bytes: tell nothing
+		return append(dst, emptyDescription[:]...)
+	}
 	start := len(dst)
 	dst = t.pool.get(dst, c-1, n)
-	if len(dst)-start < n { // a chain cut by foreign bytes: tell nothing rather than half
+	if len(dst)-start < n { // a chain cut by foreign bytes: nothing rather than half
 		return append(dst[:start], emptyDescription[:]...)
 	}
 	return dst

@@ -278,14 +278,22 @@ func (t *Table) Expired(now uint64) (uint32, bool) {
 	}
 }
 
+// Samples of a search for a victim: so many flows are compared, at most so many
+// records looked at. A full table whose records all wait for their end has none.
+const (
+	victimSample = 32
+	victimSearch = 1024
+)
+
 // Victim returns the least valuable flow: the oldest in probation, otherwise the
-// one that was idle longest of a sample. False when the table holds none.
+// first of a sample by worth, then by the time it was idle. False when the table
+// holds none that is easily found.
 func (t *Table) Victim() (uint32, bool) {
 	if s, ok := t.probation.front(t); ok {
 		return s, true
 	}
 	best, found := uint32(0), false
-	for i, seen := uint32(0), 0; i < t.unused && seen < 32; i++ {
+	for i, seen := uint32(0), 0; i < min(t.unused, victimSearch) && seen < victimSample; i++ {
 		t.hand++
 		if t.hand >= t.unused {
 			t.hand = 0
@@ -295,11 +303,23 @@ func (t *Table) Victim() (uint32, bool) {
 			continue
 		}
 		seen++
-		if !found || r.Last() < t.record(best).Last() {
+		if !found || r.lessWorth(t.record(best)) {
 			best, found = t.hand, true
 		}
 	}
 	return best, found
+}
+
+// lessWorth reports whether r is to be evicted before o: what is over, then what
+// nobody answered (a flood of any kind), then what was idle longer.
+func (r *Record) lessWorth(o *Record) bool {
+	if a, b := r.State() == Closing, o.State() == Closing; a != b {
+		return a
+	}
+	if a, b := r.Has(Replied), o.Has(Replied); a != b {
+		return b
+	}
+	return r.Last() < o.Last()
 }
 
 // setFree links a slot into the free list.
