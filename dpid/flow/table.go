@@ -43,7 +43,9 @@ type Table struct {
 	live      int
 	counter   uint64 // next flow counter
 	reserved  uint64 // counters below it may be used
-	hand      uint32 // where the search for an idle flow goes on
+	hand      uint32 // where the search for a victim goes on
+	spread    uint32 // its step
+	spreadOf  uint32 // for so many slots
 }
 
 // Adopted is what Open found in the slab.
@@ -292,12 +294,12 @@ func (t *Table) Victim() (uint32, bool) {
 	if s, ok := t.probation.front(t); ok {
 		return s, true
 	}
+	if t.spreadOf != t.unused {
+		t.spread, t.spreadOf = spread(t.unused), t.unused
+	}
 	best, found := uint32(0), false
 	for i, seen := uint32(0), 0; i < min(t.unused, victimSearch) && seen < victimSample; i++ {
-		t.hand++
-		if t.hand >= t.unused {
-			t.hand = 0
-		}
+		t.hand = uint32((uint64(t.hand) + uint64(t.spread)) % uint64(t.unused))
 		r := t.record(t.hand)
 		if s := r.State(); s == Free || s == Ended {
 			continue
@@ -308,6 +310,20 @@ func (t *Table) Victim() (uint32, bool) {
 		}
 	}
 	return best, found
+}
+
+// spread returns a step by which all of n slots are visited, neighbours far apart:
+// flows that began together are worth the same.
+func spread(n uint32) uint32 {
+	for s := max(uint64(n)*5/8, 1); ; s++ {
+		a, b := s, uint64(n)
+		for b != 0 {
+			a, b = b, a%b
+		}
+		if a == 1 {
+			return uint32(s)
+		}
+	}
 }
 
 // lessWorth reports whether r is to be evicted before o: what is over, then what
