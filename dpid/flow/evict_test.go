@@ -113,3 +113,23 @@ func TestForeignDescription(t *testing.T) {
 		}
 	}
 }
+
+func TestSpread(t *testing.T) {
+	for _, n := range []uint32{1, 2, 3, 4, 5, 6, 64, 100, 1000, 1024, 30030} {
+		seen := make([]bool, n)
+		step, at := spread(n), uint64(0)
+		for range n {
+			at = (at + uint64(step)) % uint64(n)
+			seen[at] = true
+		}
+		for i, ok := range seen {
+			if !ok {
+				t.Errorf("spread(%d) = %d does not come to slot %d", n, step, i)
+				break
+			}
+		}
+	}
+	if s := spread(1<<31 - 2); s < 1<<29 {
+		t.Errorf("spread(%d) = %d, want a large step", 1<<31-2, s)
+	}
+}
