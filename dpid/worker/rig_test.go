@@ -3,6 +3,7 @@ package worker
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -339,7 +340,7 @@ func (r *rig) collect() {
 	r.t.Helper()
 	for {
 		rec, err := r.reader.Next()
-		if err == evtring.ErrIdle {
+		if errors.Is(err, evtring.ErrIdle) {
 			return
 		}
 		if err != nil {

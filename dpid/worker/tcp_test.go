@@ -83,7 +83,7 @@ func TestConnections(t *testing.T) {
 		}, []string{"NEW 1 10.0.0.1:40000>192.0.2.1:80 0/1 midstream"}, 0, nil},
 		{"a SYN is late", func(c *talk) {
 			c.c(tcpACK, "")
-			c.cseq -= 1
+			c.cseq--
 			c.c(tcpSYN, "")
 		}, []string{"NEW 1 10.0.0.1:40000>192.0.2.1:80 1/0 midstream"}, 0, nil},
 		{"data with the SYN", func(c *talk) {

@@ -66,6 +66,13 @@ func TestCheckFindsDamage(t *testing.T) {
 		{"kind of record", "pkt/c00-w01.ring", func(b []byte) { b[descs+3*64+61] = 77 }, "c00-w01: unread"},
 		{"event payload", "evt/w00.ring", func(b []byte) { b[events+record+40] ^= 1 }, "w00: events"},
 		{"event length", "evt/w00.ring", func(b []byte) { b[events+record] = 1 }, "w00: events"},
+		{"event of an unknown epoch", "evt/w00.ring", func(b []byte) { resequence(b[events+3*record:], 9<<40|4) }, "w00: events"},
+		{"epoch goes back", "evt/w00.ring", func(b []byte) { resequence(b[events+3*record:], 4) }, "w00: events"},
+		{"events missing", "evt/w00.ring", func(b []byte) { resequence(b[events+3*record:], 1<<40|9) }, "w00: events"},
+		{"flow that is none", "evt/w00.ring", func(b []byte) { b[events+record+32+142] = 99; resequence(b[events+record:], 1<<40|2) }, "w00: events"},
+		{"no event at all", "evt/w01.ring", func(b []byte) { ne.PutUint64(b[128:], 64); ne.PutUint64(b[136:], 64) }, "w01: events"},
+		{"slab header", "flow/w00.slab", func(b []byte) { b[70] ^= 1 }, "flow/w00.slab: header"},
+		{"slab never finished", "flow/w00.slab", u64(0, 0), "flow/w00.slab: header"},
 		{"tail between events", "evt/w00.ring", u64(128, 840), "w00: positions"},
 		{"intent behind tail", "evt/w00.ring", u64(136, 16), "w00: positions"},
 		{"events not counted", "evt/w00.ring", u64(offStat, 3), "w00: records"},
@@ -111,6 +118,34 @@ func TestCheckExcuses(t *testing.T) {
 		{"cursor of an older ring", func(t *testing.T, dir string) {
 			must(t, edit(dir+"/pktcur/c00-w01.cur", func(b []byte) { ne.PutUint64(b[16:], 1); seal(b) }))
 		}, "c00-w01 cursor: positions"},
+		{"lapped reader", func(t *testing.T, dir string) {
+			must(t, edit(dir+"/evt/w00.ring", func(b []byte) {
+				ne.PutUint64(b[128:], 1<<20) // the ring is of 1<<18; its first block is the oldest but one
+				ne.PutUint64(b[136:], 1<<20)
+				ne.PutUint32(b[layout.OffOwner+8:], 1) // not at rest
+				for at := 0; at < 1<<18; at += 1 << 16 {
+					copy(b[4096+at:], b[4096:4096+208])
+					ne.PutUint32(b[4096+at+208:], 1<<31|(1<<16-208))
+					resequence(b[4096+at:], uint64(1<<40|13+at>>16))
+				}
+			}))
+		}, "policyd.w00 cursor: positions"},
+		{"damage met by a reader", func(t *testing.T, dir string) {
+			must(t, edit(dir+"/evtcur/policyd.w00.cur", func(b []byte) { ne.PutUint64(b[cursor.OffStats+4*8:], 3) }))
+		}, "policyd.w00 cursor: damage"},
+		{"damage met by a worker", func(t *testing.T, dir string) {
+			must(t, edit(dir+"/pktcur/c00-w00.cur", func(b []byte) { ne.PutUint64(b[cursor.OffStats+2*8:], 3) }))
+		}, "c00-w00 cursor: damage"},
+		{"flow table younger than the cursor", func(t *testing.T, dir string) {
+			must(t, edit(dir+"/stat/w00.stat", func(b []byte) { ne.PutUint64(b[2*layout.HeaderSize+8:], 1) }),
+				edit(dir+"/flow/w00.slab", func(b []byte) { ne.PutUint64(b[56:], 1800000000000000000); seal(b) }))
+		}, "w00 counters: conservation"},
+		{"records of losses", func(t *testing.T, dir string) {
+			must(t, edit(dir+"/stat/w00.stat", func(b []byte) { // one of the five packets was a record of 70 lost ones
+				ne.PutUint64(b[2*layout.HeaderSize+8:], 4)
+				ne.PutUint64(b[2*layout.HeaderSize+5*8:], 70)
+			}))
+		}, ""},
 		{"counter of a killed owner", func(t *testing.T, dir string) {
 			must(t, edit(dir+"/pkt/c00-w00.ring", func(b []byte) { b[layout.OffStats] = 5; b[layout.OffOwner] = 2 }))
 		}, "c00-w00: records"},
@@ -137,6 +172,14 @@ func TestCheckLive(t *testing.T) {
 	if got, status := broken(t, string(s.root)); status != exitOK {
 		t.Errorf("check: status %d, broken %q, want none", status, got)
 	}
+}
+
+// resequence gives an event of an event ring another sequence number.
+func resequence(b []byte, seq uint64) {
+	ne := binary.NativeEndian
+	b = b[:ne.Uint32(b)]
+	ne.PutUint64(b[8:], seq)
+	ne.PutUint32(b[24:], layout.CRC(layout.CRC(0, b[:24]), b[32:]))
 }
 
 func must(t *testing.T, errs ...error) {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"weir/proto/pkt"
@@ -154,14 +155,20 @@ func (e *env) packetRing(name string) (*look.Instance, *look.Ring, error) {
 }
 
 // toFile writes a file that only its owner may read: it holds traffic. A file that
-// did not come to its end is removed.
+// did not come to its end is removed if it is one that we made: not what was there
+// before, least of all a device.
 func toFile(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	made := true
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		made = false
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	}
 	if err != nil {
 		return err
 	}
 	err = errors.Join(write(f), f.Close())
-	if err != nil {
+	if err != nil && made {
 		_ = os.Remove(path)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/gopacket/layers"
@@ -101,11 +102,27 @@ func TestDumpToPipe(t *testing.T) {
 	}
 }
 
-// TestDumpFullDevice leaves no half file behind.
-func TestDumpFullDevice(t *testing.T) {
+// TestDumpFails removes the half of a file that it made, and nothing else. What was
+// there before is a link here, so that a mistake costs the link.
+func TestDumpFails(t *testing.T) {
 	t.Parallel()
-	dir := frozen(t)
-	if _, errs, status := ringctl(t, "-root", dir, "dump", "c00-w00", "-pcapng", "/dev/full"); status != exitBroken || !strings.Contains(errs, "no space") {
-		t.Errorf("status %d, %q, want an error", status, errs)
+	link := filepath.Join(t.TempDir(), "full")
+	must(t, os.Symlink("/dev/full", link))
+	err := toFile(link, func(w io.Writer) error {
+		_, err := w.Write([]byte("x"))
+		return err
+	})
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("toFile() on a full device = %v, want ENOSPC", err)
+	}
+	if _, err := os.Lstat(link); err != nil {
+		t.Errorf("what was there before is gone: %v", err)
+	}
+	made, failed := filepath.Join(t.TempDir(), "new"), errors.New("failed")
+	if err := toFile(made, func(io.Writer) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("toFile() = %v, want %v", err, failed)
+	}
+	if _, err := os.Lstat(made); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("half a file is left: %v", err)
 	}
 }

@@ -31,6 +31,12 @@ func readAll(t testing.TB, dir string) (status int) {
 	return status
 }
 
+func copied(t *testing.T, template string) string {
+	dir := filepath.Join(t.TempDir(), "copy")
+	must(t, os.CopyFS(dir, os.DirFS(template)))
+	return dir
+}
+
 func filesOf(t testing.TB, dir string) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -96,8 +102,9 @@ func FuzzFiles(f *testing.F) {
 		f.Add(i, uint32(4096), []byte("\x10\x00\x00\x80\x01\x00"), false)
 		f.Add(i, uint32(384), []byte{255, 255, 255, 255, 255, 255, 255, 255}, false)
 	}
+	template := frozen(f)
 	f.Fuzz(func(t *testing.T, file uint8, off uint32, change []byte, fits bool) {
-		dir := frozen(t)
+		dir := copied(t, template)
 		paths := filesOf(t, dir)
 		path := paths[int(file)%len(paths)]
 		must(t, edit(path, func(b []byte) {
@@ -118,8 +125,9 @@ func FuzzBoth(f *testing.F) {
 	f.Add(uint64(0), uint64(0), uint64(0), true)
 	f.Add(uint64(1<<63), uint64(1<<63+5), uint64(1), false)
 	f.Add(^uint64(0), uint64(3), ^uint64(0), true)
+	template := frozen(f)
 	f.Fuzz(func(t *testing.T, tail, second, pos uint64, events bool) {
-		dir := frozen(t)
+		dir := copied(t, template)
 		ring, cur := "/pkt/c00-w01.ring", "/pktcur/c00-w01.cur"
 		if events {
 			ring, cur = "/evt/w00.ring", "/evtcur/policyd.w00.cur"

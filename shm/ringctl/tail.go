@@ -10,9 +10,9 @@ import (
 
 	"weir/proto/event"
 	"weir/proto/pkt"
-	"weir/proto/topology"
 	"weir/shm/evtring"
 	"weir/shm/layout"
+	"weir/shm/ringctl/look"
 )
 
 func init() {
@@ -143,7 +143,7 @@ func parseTypes(list string) (map[event.Type]bool, error) {
 
 // eventNames gives the numbers in flows their names.
 func (e *env) eventNames() event.Names {
-	t, err := topology.Load(e.root.Topology())
+	t, err := look.Topology(e.root)
 	if err != nil {
 		t = nil // numbers do
 	}

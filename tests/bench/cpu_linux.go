@@ -10,9 +10,6 @@ import (
 // system mode.
 func cpuTime() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
-// threadTime is cpuTime of the calling thread, to which the caller is locked.
-func threadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
-
 func clock(id int32) time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(id, &t); err != nil {

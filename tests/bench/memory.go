@@ -87,7 +87,7 @@ func fill(capture string, seed *flowkey.Seed) (*pktring.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	// The ring must hold all of it: a wait would be for ever.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -97,7 +97,7 @@ func loadCapture(path string) ([]packet, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var list []packet
 	var fr source.Frame
 	var at, last uint64
@@ -163,7 +163,7 @@ func countPackets(path string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var fr source.Frame
 	for {
 		if err := f.Next(&fr); err != nil {

@@ -63,31 +63,6 @@ func which6(src, dst netip.Addr, sport, dport uint16, ports bool) bool {
 	return src.Less(dst)
 }
 
-// endpoints rewrites the two ends of a flow as frame rewrites its packets.
-func (w rewriter) endpoints(proto uint8, a, b netip.AddrPort) (netip.AddrPort, netip.AddrPort) {
-	ports := proto == 6 || proto == 17
-	if a.Addr().Is4() {
-		x, y := a.Addr().As4(), b.Addr().As4()
-		src, dst := binary.BigEndian.Uint32(x[:]), binary.BigEndian.Uint32(y[:])
-		if src>>28 >= 14 { // nobody sends from there: the other end is the source
-			b, a = w.endpoints(proto, b, a)
-			return a, b
-		}
-		s, d := which4(src, dst, a.Port(), b.Port(), ports)
-		if s {
-			binary.BigEndian.PutUint32(x[:], w.v4(src))
-		}
-		if d {
-			binary.BigEndian.PutUint32(y[:], w.v4(dst))
-		}
-		return netip.AddrPortFrom(netip.AddrFrom4(x), a.Port()), netip.AddrPortFrom(netip.AddrFrom4(y), b.Port())
-	}
-	if which6(a.Addr(), b.Addr(), a.Port(), b.Port(), ports) {
-		return netip.AddrPortFrom(w.addr6(a.Addr()), a.Port()), b
-	}
-	return a, netip.AddrPortFrom(w.addr6(b.Addr()), b.Port())
-}
-
 func (w rewriter) addr6(a netip.Addr) netip.Addr {
 	if a.IsMulticast() {
 		return a

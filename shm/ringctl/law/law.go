@@ -72,14 +72,6 @@ func Check(in *look.Instance) []Finding {
 	return c.found
 }
 
-// Worst returns the worst result of all.
-func Worst(all []Finding) (worst Result) {
-	for _, f := range all {
-		worst = max(worst, f.Result)
-	}
-	return worst
-}
-
 type checker struct {
 	in    *look.Instance
 	found []Finding

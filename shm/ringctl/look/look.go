@@ -148,12 +148,28 @@ func (in *Instance) names(folder, ext string) []string {
 }
 
 func (in *Instance) topology() {
-	path := in.Root.Topology()
-	t, err := topology.Load(path)
+	t, err := Topology(in.Root)
 	switch {
 	case err == nil:
 		in.Topology = t
 	case !errors.Is(err, fs.ErrNotExist):
-		in.problem("topology.json", path, err)
+		in.problem("topology.json", in.Root.Topology(), err)
 	}
+}
+
+// maxTopology is far more than a topology has, in bytes.
+const maxTopology = 1 << 20
+
+// Topology reads the description of the instance. It does not follow a path that
+// names a device or a pipe, which might never end.
+func Topology(root layout.Root) (*topology.Topology, error) {
+	path := root.Topology()
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() || fi.Size() > maxTopology {
+		return nil, &layout.AttachError{Path: path, Want: maxTopology, Got: uint64(fi.Size()), Err: layout.ErrGeometry}
+	}
+	return topology.Load(path)
 }

@@ -39,7 +39,7 @@ const (
 	optComment = 1
 	optAppl    = 4 // of a section: shb_userappl
 	optName    = 2 // of an interface
-	optTsResol = 9
+	optTSResol = 9
 	optFlags   = 2 // of a packet
 
 	maxOption = 1<<16 - 4
@@ -83,7 +83,7 @@ func (w *Writer) Interface(linkType uint16, name string) (int, error) {
 	if name != "" {
 		w.option(optName, []byte(name))
 	}
-	w.option(optTsResol, []byte{9})
+	w.option(optTSResol, []byte{9})
 	w.interfaces++
 	return w.interfaces - 1, w.end(true)
 }
