@@ -61,17 +61,23 @@ func run(args []string) int {
 }
 
 // work opens everything, closes the process in, and runs the worker.
-func work(ctx context.Context, env *daemon.Env, number int) error {
+func work(ctx context.Context, env *daemon.Env, number int) (err error) {
 	cfg := env.Config
 	dissect.Prepare()
 	f, err := openFiles(ctx, cfg, number, env.Log)
+	// Readers take a ring that is closed for the end of all flows. Who fails leaves it
+	// as a kill would: another process may go on with it.
+	defer func() {
+		if err == nil {
+			f.close()
+		}
+	}()
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to leave while it waited
 		}
 		return err
 	}
-	defer f.close()
 	closed, err := sandbox.Enter(cfg.Workers.User, cfg.Instance.Dir)
 	if err != nil {
 		return fmt.Errorf("give up privileges: %w", err)

@@ -43,14 +43,9 @@ type files struct {
 }
 
 // openFiles opens, takes over or makes the files of worker n. It waits for those
-// that others make until ctx is done.
+// that others make until ctx is done. With an error it returns those it has.
 func openFiles(ctx context.Context, cfg *config.Config, n int, log *slog.Logger) (f *files, err error) {
 	f = new(files)
-	defer func() {
-		if err != nil {
-			f.close()
-		}
-	}()
 	root := layout.Root(cfg.Instance.Dir)
 	raw, err := layout.Seed(root.Seed())
 	if err != nil {

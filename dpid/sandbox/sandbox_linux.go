@@ -23,7 +23,9 @@ func Enter(name, dir string) (r Report, err error) {
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
 		return r, fmt.Errorf("set no_new_privs: %w", err)
 	}
-	if r.Landlock, err = confine(dir); err != nil {
+	if r.Landlock, err = confine(dir); errors.Is(err, os.ErrPermission) && r.User != "" {
+		return r, fmt.Errorf("%w: let user %s pass through the folders above", err, r.User)
+	} else if err != nil {
 		return r, err
 	}
 	r.Seccomp, err = filter()

@@ -51,7 +51,11 @@ func (s *set) run(ctx context.Context) error {
 		return err
 	}
 	err := s.wait(ctx)
-	s.stop(syscall.SIGTERM)
+	if ctx.Err() == nil {
+		s.stop(syscall.SIGKILL) // one has failed: what others could tell is not true
+	} else {
+		s.stop(syscall.SIGTERM)
+	}
 	return err
 }
 
