@@ -126,7 +126,7 @@ func TestCheckExcuses(t *testing.T) {
 				for at := 0; at < 1<<18; at += 1 << 16 {
 					copy(b[4096+at:], b[4096:4096+208])
 					ne.PutUint32(b[4096+at+208:], 1<<31|(1<<16-208))
-					resequence(b[4096+at:], uint64(1<<40|13+at>>16))
+					resequence(b[4096+at:], 1<<40|13+uint64(at>>16))
 				}
 			}))
 		}, "policyd.w00 cursor: positions"},

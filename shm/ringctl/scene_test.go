@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,9 +65,9 @@ func newScene(t testing.TB) *scene {
 		s.tell(0, event.FlowClass, n)
 	}
 	s.policyd = s.attach("policyd", 0, 2)
-	s.counters("capd", "delivered", 10, "non_ip", 2, "frames", 12, "time_ns", 1700000000000000005)
-	s.counters("w00", "clock_ns", 1700000000000000005, "packets", 5, "orphans", 0, "unparsed", 0, "poison", 0, "lost", 0, "marks", 1, "unknown_kind", 0)
-	s.counters("w01", "clock_ns", 0, "packets", 2, "orphans", 0, "unparsed", 0, "poison", 0, "lost", 0, "marks", 0, "unknown_kind", 0)
+	s.counters("capd", "delivered=10 non_ip=2 frames=12 time_ns=1700000000000000005")
+	s.counters("w00", "clock_ns=1700000000000000005 packets=5 orphans=0 unparsed=0 poison=0 lost=0 marks=1 unknown_kind=0")
+	s.counters("w01", "clock_ns=0 packets=2 orphans=0 unparsed=0 poison=0 lost=0 marks=0 unknown_kind=0")
 	slab, err := layout.Create(s.root.Slab(0), layout.Spec{Magic: 0x31424c5352494557, ABIMajor: 1, Size: 8192, Tag: tag, Name: "flows of worker 0"})
 	s.must(err)
 	s.must(slab.Close())
@@ -204,15 +205,20 @@ func (s *scene) attach(name string, w, n int) *evtring.Reader {
 	return r
 }
 
-func (s *scene) counters(name string, pairs ...any) {
+// counters makes the counter file of a process; list is "name=value ...".
+func (s *scene) counters(name, list string) {
 	var names []string
-	for i := 0; i < len(pairs); i += 2 {
-		names = append(names, pairs[i].(string))
+	var values []uint64
+	for pair := range strings.FieldsSeq(list) {
+		key, text, _ := strings.Cut(pair, "=")
+		v, err := strconv.ParseUint(text, 10, 64)
+		s.must(err)
+		names, values = append(names, key), append(values, v)
 	}
 	f, err := stat.Create(s.root.Stat(name), names, 0o644)
 	s.must(err)
-	for i := range names {
-		f.Set(i, uint64(pairs[2*i+1].(int)))
+	for i, v := range values {
+		f.Set(i, v)
 	}
 	s.stats[name] = f
 	s.t.Cleanup(func() { _ = f.Close() })

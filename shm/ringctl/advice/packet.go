@@ -27,6 +27,10 @@ func (j *judge) producer(r *look.Ring) {
 		f.Level, f.What, f.Do = Down, j.gone(r.Owner), "start it: it goes on where it was"
 		j.add(f)
 	}
+	if r.Kind == look.Event && r.Owner.Alive && len(r.Readers) == 0 {
+		j.add(Finding{Level: Note, Who: "nobody", Where: r.Name, down: atReader,
+			What: "reads " + r.Name + ": policyd has not been started", Do: "start it, if rules shall apply"})
+	}
 	j.losses(r, name)
 }
 
