@@ -1,12 +1,49 @@
 package flow
 
+import (
+	"math"
+	"math/bits"
+)
+
 // bucket is one cache line of the index: ten tags of 16 bits beside ten slots.
 // over counts the entries whose home this bucket is and that stand in a later one:
 // a search ends at the first bucket where it is zero.
+//
+// Tags are compared all at once, in words: which of ten it is, if any, is a branch
+// that nobody predicts.
 type bucket struct {
-	tag  [perBucket]uint16
+	tags [2]uint64         // tags 0 to 7, from the low bits on
+	tail uint32            // tags 8 and 9
 	slot [perBucket]uint32 // slot+1, 0 = empty
 	over uint32
+}
+
+// match returns a bit for each entry that may have this tag: for all that have it,
+// seldom for others, and for empty ones too. Bit p stands for entry
+// 4*(p%16) + p/16, see entry.
+func (b *bucket) match(tag uint16) uint64 {
+	all := uint64(tag) * lanes
+	x, y, z := b.tags[0]^all, b.tags[1]^all, uint64(b.tail)^all&math.MaxUint32|^uint64(math.MaxUint32)
+	return (x-lanes)&^x&(lanes<<15)>>15 | (y-lanes)&^y&(lanes<<15)>>14 | (z-lanes)&^z&(lanes<<15)>>13
+}
+
+const lanes = 0x0001000100010001
+
+// entry returns the entry that the lowest bit of a match stands for.
+func entry(match uint64) int {
+	p := bits.TrailingZeros64(match)
+	return 4*(p&15) + p>>4
+}
+
+// setTag writes the tag of entry j.
+func (b *bucket) setTag(j int, tag uint16) {
+	if j >= 8 {
+		shift := 16 * (j - 8)
+		b.tail = b.tail&^(0xffff<<shift) | uint32(tag)<<shift
+		return
+	}
+	word, shift := &b.tags[j/4], 16*(j%4)
+	*word = *word&^(0xffff<<shift) | uint64(tag)<<shift
 }
 
 const perBucket = 10
@@ -17,10 +54,10 @@ type index struct {
 	mask uint32
 }
 
-// newIndex makes an index for flows records, at most three quarters full.
+// newIndex makes an index for flows records, at most four fifths full.
 func newIndex(flows int) (index, error) {
 	n := 64
-	for n*perBucket*3/4 < flows {
+	for n*perBucket*4/5 < flows {
 		n *= 2
 	}
 	b, err := newBuckets(n)
@@ -38,7 +75,8 @@ func (x *index) insert(lo, hi uint64, slot uint32) {
 		b := &x.b[i]
 		for j := range b.slot {
 			if b.slot[j] == 0 {
-				b.tag[j], b.slot[j] = tagOf(lo), slot+1
+				b.setTag(j, tagOf(lo))
+				b.slot[j] = slot + 1
 				return
 			}
 		}

@@ -132,13 +132,14 @@ func (t *Table) Find(lo, hi uint64) (uint32, bool) {
 	tag := tagOf(lo)
 	for i := t.index.home(hi); ; i = (i + 1) & t.index.mask {
 		b := &t.index.b[i]
-		for j, g := range &b.tag {
-			if g != tag || b.slot[j] == 0 {
+		for m := b.match(tag); m != 0; m &= m - 1 {
+			slot := b.slot[entry(m)]
+			if slot == 0 {
 				continue
 			}
-			r := t.record(b.slot[j] - 1)
+			r := t.record(slot - 1)
 			if r.HashLo() == lo && r.HashHi() == hi {
-				return b.slot[j] - 1, true
+				return slot - 1, true
 			}
 		}
 		if b.over == 0 {
@@ -147,17 +148,29 @@ func (t *Table) Find(lo, hi uint64) (uint32, bool) {
 	}
 }
 
-// Warm loads what Find will need for a hash, without using it: called for a whole
-// batch first, the loads of all its packets are under way at once.
-func (t *Table) Warm(lo, hi uint64) uint32 {
+// Warm loads the part of the index where Find begins, and Guess says where it is
+// likely to end, without a look at the record: called for a whole batch first, one
+// after the other, the loads of all its packets are under way at once. What Warm
+// returns means nothing.
+func (t *Table) Warm(hi uint64) uint32 { return t.index.b[t.index.home(hi)].over }
+
+// Guess returns the slot that Find is likely to return, false when it is likely to
+// find none. Is says whether it was right.
+func (t *Table) Guess(lo, hi uint64) (slot uint32, ok bool) {
 	b := &t.index.b[t.index.home(hi)]
-	tag := tagOf(lo)
-	for j, g := range &b.tag {
-		if g == tag && b.slot[j] != 0 {
-			return t.record(b.slot[j] - 1).Rev()
-		}
+	m := b.match(tagOf(lo))
+	if m == 0 {
+		return 0, false
 	}
-	return b.over
+	slot = b.slot[entry(m)]
+	return slot - 1, slot != 0
+}
+
+// Is reports whether the record of a slot is that of a flow with this hash, and
+// Find would return it.
+func (t *Table) Is(slot uint32, lo, hi uint64) bool {
+	r := t.record(slot)
+	return r.HashLo() == lo && r.HashHi() == hi && r.State() != Ended && r.State() != Free
 }
 
 // Full reports whether Create needs an eviction first: no free record, or, for a

@@ -110,9 +110,12 @@ func (v *view) parse(payload []byte) bool {
 // find looks the packet's flow up and ends it when its time is over: then the
 // packet begins a new one. The record is nil when there is none.
 func (w *Worker) find(d pkt.Descriptor) (uint32, *flow.Record) {
-	slot, ok := w.table.Find(d.HashLo(), d.HashHi())
-	if !ok {
-		return 0, nil
+	slot := w.hunch
+	if slot == noGuess || !w.table.Is(slot, d.HashLo(), d.HashHi()) {
+		var ok bool
+		if slot, ok = w.table.Find(d.HashLo(), d.HashHi()); !ok {
+			return 0, nil
+		}
 	}
 	r := w.table.Record(slot)
 	now := w.timeOf(d.TS())

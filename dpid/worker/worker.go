@@ -81,10 +81,14 @@ type Worker struct {
 	out     dissect.Result
 	in      dissect.Input
 	cats    map[string]catalog.CategoryID
-	warmed  uint32
-	beat    time.Time // last housekeeping
-	ts      uint64    // time of the packet that is being looked at
-	rearm   bool      // its flow's deadline came nearer
+	warmed  uint32            // what lookAhead loaded, so that it is not left out
+	likely  [batchSize]uint32 // by packet of the batch: slot of its flow, or noGuess
+	hunch   uint32            // of the packet at hand
+	beat    time.Time         // last housekeeping
+	slice   time.Time         // next slice of a walk, when there are packets
+	most    uint64            // bytes of events after which a transaction ends
+	ts      uint64            // time of the packet that is being looked at
+	rearm   bool              // its flow's deadline came nearer
 }
 
 // New makes a worker. It changes nothing in shared memory but what adoption asks
@@ -103,6 +107,10 @@ func New(set Settings, part Parts) *Worker {
 		})
 	}
 	w.now = part.Table.Clock()
+	// A ring publishes by itself before a quarter of it is unpublished, and offline
+	// mayWrite sees to an eighth. A transaction is to stay below both: what is seen of
+	// one that a kill undoes would be told twice, under other flow ids.
+	w.most = part.Events.Capacity() / 16
 	for _, s := range part.Adopted.Pending {
 		w.pending.push(s, part.Table.Record(s).ID())
 	}
@@ -144,7 +152,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			w.export()
 			return nil
 		}
-		if err := w.housekeeping(); err != nil {
+		if err := w.housekeeping(worked); err != nil {
 			return err
 		}
 		if !worked {
@@ -179,24 +187,48 @@ func (w *Worker) serve(i int) (n int, err error) {
 
 // batch is one transaction over the packets in descs, up to the first that is none.
 func (w *Worker) batch(i int, descs []byte) int {
-	for off := 0; off < len(descs); off += pkt.DescSize {
-		d := pkt.Descriptor(descs[off : off+pkt.DescSize])
-		w.warmed ^= w.table.Warm(d.HashLo(), d.HashHi())
-	}
 	ring := w.part.Rings[i]
+	w.lookAhead(ring, descs)
 	pos := ring.Position()
 	w.begin(i)
 	n := 0
-	for ; n*pkt.DescSize < len(descs) && w.table.Room(slack); n++ {
+	for ; n*pkt.DescSize < len(descs) && w.room(); n++ {
 		d := pkt.Descriptor(descs[n*pkt.DescSize : (n+1)*pkt.DescSize])
 		if k := d.Kind(); k == pkt.KindTick || k == pkt.KindEOF {
 			break
 		}
 		ring.Inflight(pos + uint64(n))
+		w.hunch = w.likely[n]
 		w.descriptor(ring, pos+uint64(n), d)
 	}
 	w.commit(i, n)
 	return n
+}
+
+// noGuess is the slot of a packet whose flow is likely to be new.
+const noGuess = ^uint32(0)
+
+// lookAhead loads what the packets of a batch will need, step by step, so that the
+// cache misses of each step are under way together: index, records, and the headers
+// of packets that are going to be inspected. It keeps where the flows are likely to be.
+func (w *Worker) lookAhead(ring *pktring.Consumer, descs []byte) {
+	at := func(i int) pkt.Descriptor { return pkt.Descriptor(descs[i*pkt.DescSize : (i+1)*pkt.DescSize]) }
+	n := min(len(descs)/pkt.DescSize, batchSize)
+	for i := range n {
+		w.warmed ^= w.table.Warm(at(i).HashHi())
+	}
+	for i := range n {
+		w.likely[i] = noGuess
+		if slot, ok := w.table.Guess(at(i).HashLo(), at(i).HashHi()); ok {
+			w.likely[i] = slot
+			w.warmed ^= w.table.Record(slot).Rev()
+		}
+	}
+	for i := range n {
+		if g := w.likely[i]; g == noGuess || !w.table.Record(g).Has(flow.Final) {
+			w.warmed ^= uint32(ring.Warm(at(i)))
+		}
+	}
 }
 
 // begin starts a transaction at the head of ring i.
@@ -264,15 +296,17 @@ func (w *Worker) announce() {
 func (w *Worker) idle() {
 	w.settle()
 	sleep := w.set.Sleep
-	if w.pending.len() > 0 || w.allEnded() {
+	if w.pending.len() > 0 || w.snap.running || w.stats.running || w.allEnded() {
 		sleep = time.Millisecond
 	}
 	pktring.WaitAny(w.part.Rings, w.set.Spin, sleep)
 }
 
-// housekeeping does what is not for every packet, at most every 100 ms.
-func (w *Worker) housekeeping() error {
+// housekeeping does what is not for every packet, at most every 100 ms. busy says
+// that there are packets.
+func (w *Worker) housekeeping(busy bool) error {
 	now := time.Now()
+	w.background(now, busy)
 	if now.Sub(w.beat) < 100*time.Millisecond {
 		return nil
 	}
@@ -286,8 +320,8 @@ func (w *Worker) housekeeping() error {
 	if _, err := w.events.Housekeeping(); err != nil {
 		return err
 	}
-	w.snapshot()
-	w.walkStats()
+	w.requests()
+	w.startStats()
 	w.export()
 	return nil
 }
