@@ -6,16 +6,19 @@ import "weir/proto/event"
 // record that is freed can be used only after its transaction, so the table is kept
 // from getting full rather than emptied when it is.
 func (w *Worker) makeRoom(i int) {
-	if w.table.Cap()-w.table.Live() >= batchSize {
-		return
-	}
-	w.begin(i)
-	for w.table.Cap()-w.table.Live() < 2*batchSize && w.table.Room(slack) {
-		if !w.evict() && !w.settleOne(true) {
-			break
+	for w.table.Cap()-w.table.Live() < batchSize {
+		before := w.table.Live()
+		w.begin(i)
+		for w.table.Cap()-w.table.Live() < 2*batchSize && w.room() {
+			if !w.evict() && !w.settleOne(true) {
+				break
+			}
+		}
+		w.commit(i, 0)
+		if w.table.Live() == before {
+			return
 		}
 	}
-	w.commit(i, 0)
 }
 
 // evict ends the least valuable flow, false when there is none. Needs Room(slack).

@@ -131,17 +131,22 @@ func (w *Worker) nameExpected(addr *[16]byte, port uint16, first uint64) {
 
 // settle tells the flows whose time all workers have passed.
 func (w *Worker) settle() {
-	for w.pending.len() > 0 {
+	for w.settles() && w.mayWrite() {
 		w.begin(0)
-		did := false
-		for w.table.Room(slack) && w.settleOne(false) {
-			did = true
+		for w.room() && w.settleOne(false) {
 		}
 		w.commit(0, 0)
-		if !did {
-			return
-		}
 	}
+}
+
+// settles reports whether the flow that has waited longest waits no more.
+func (w *Worker) settles() bool {
+	f, ok := w.pending.front()
+	if !ok {
+		return false
+	}
+	r := w.table.Record(f.slot)
+	return r.ID() != f.id || !r.Has(flow.Pending) || w.part.Names.Passed(r.First())
 }
 
 // settleOne tells the flow that has waited longest, if all workers have passed its

@@ -1,17 +1,20 @@
 package worker
 
 import (
+	"slices"
 	"time"
 
 	"weir/dpid/flow"
 	"weir/proto/event"
 	"weir/shm/evtring"
+	"weir/shm/layout"
 )
 
 // snapshots answers consumers that ask for all living flows: one at a time, in
-// slices, and only while that consumer keeps up.
+// slices, and only while that consumer keeps up. A walk changes no record, so it
+// stands between transactions and needs none.
 type snapshots struct {
-	asked   []evtring.ResyncRequest
+	asked   []evtring.ResyncRequest // at most one of each consumer
 	running bool
 	req     evtring.ResyncRequest
 	gen     uint32
@@ -21,111 +24,91 @@ type snapshots struct {
 	at      uint64    // its cursor then
 }
 
-// sliceFlows is how many records one slice of a walk looks at.
-const sliceFlows = 4096
+// giveUp is how long a consumer that asked for a snapshot may stand still.
+const giveUp = 5 * time.Second
 
-// snapshot goes on with a snapshot, or begins one that was asked for.
-func (w *Worker) snapshot() {
+// requests notes who asks for a snapshot. Who asks again was lapped, or restarted:
+// what it was being told is of no use to it.
+func (w *Worker) requests() {
 	s := &w.snap
-	s.asked = append(s.asked, w.events.ResyncRequests()...)
-	if !s.running {
-		if len(s.asked) == 0 {
-			return
+	for _, r := range w.events.ResyncRequests() {
+		if s.running && s.req.Consumer == r.Consumer {
+			w.snapEnd(event.SnapAbort)
 		}
-		s.req, s.asked = s.asked[0], s.asked[1:]
-		s.running, s.next, s.count, s.stuck = true, 0, 0, time.Time{}
-		s.gen++
-		w.snapMark(event.SnapBegin)
-		w.events.SnapshotBegun()
+		s.asked = slices.DeleteFunc(s.asked, func(o evtring.ResyncRequest) bool { return o.Consumer == r.Consumer })
+		s.asked = append(s.asked, r)
 	}
-	if !w.consumerKeepsUp() {
+	if s.running || len(s.asked) == 0 {
 		return
 	}
-	for done := false; !done; {
-		w.begin(0)
-		for !done && w.table.Room(slack) {
-			s.next, done = w.table.Each(s.next, 1, func(_ uint32, r *flow.Record) {
+	s.req, s.asked = s.asked[0], s.asked[1:]
+	s.running, s.next, s.count, s.stuck = true, 0, 0, time.Time{}
+	s.gen++
+	w.snapMark(event.SnapBegin)
+	w.events.SnapshotBegun()
+}
+
+// snapshot goes on with the snapshot that is running until the time given.
+func (w *Worker) snapshot(until time.Time) {
+	s := &w.snap
+	for s.running && w.consumerKeepsUp() {
+		done := false
+		for !done && w.uncommitted() < w.most {
+			s.next, done = w.table.Each(s.next, sliceFlows, func(_ uint32, r *flow.Record) {
 				if r.State() != flow.Ended && r.Has(flow.Announced) {
 					w.emit(event.SnapFlow, r, 0)
 					s.count++
 				}
 			})
-			if s.next%sliceFlows == 0 {
-				break
-			}
 		}
-		w.commit(0, 0)
-		if s.next%sliceFlows == 0 && !done {
-			return // the rest in the next rounds: packets come first
+		w.events.Publish()
+		if done {
+			w.snapEnd(event.SnapEnd)
+			w.events.SnapshotDone()
+		}
+		if !time.Now().Before(until) {
+			return
 		}
 	}
-	w.snapMark(event.SnapEnd)
-	w.events.SnapshotDone()
-	s.running = false
 }
 
-// consumerKeepsUp reports whether the asking consumer has room for a slice; one
-// that has not moved for 5 s is given up, one that left as well.
+// consumerKeepsUp reports whether the asking consumer has room for a slice; one that
+// left or has not moved for giveUp is given up.
 func (w *Worker) consumerKeepsUp() bool {
 	s := &w.snap
 	r, ok := w.events.Reader(s.req.Consumer)
-	if ok && r.Lag < w.events.Capacity()/4 {
+	if !ok || r.State == layout.StateClosed {
+		w.snapEnd(event.SnapAbort)
+		return false
+	}
+	if r.Lag < w.events.Capacity()/4 {
 		s.stuck = time.Time{}
-		return true
+		return w.mayWrite()
 	}
 	now := time.Now()
-	if ok && (s.stuck.IsZero() || r.Position != s.at) {
+	if s.stuck.IsZero() || r.Position != s.at {
 		s.stuck, s.at = now, r.Position
 		return false
 	}
-	if !ok || now.Sub(s.stuck) > 5*time.Second {
-		w.snapMark(event.SnapAbort)
-		s.running = false
+	if now.Sub(s.stuck) > giveUp {
+		w.snapEnd(event.SnapAbort)
 	}
 	return false
 }
 
+// snapEnd ends the running snapshot.
+func (w *Worker) snapEnd(t event.Type) {
+	w.snapMark(t)
+	w.snap.running = false
+}
+
 // snapMark writes the begin, end or abort of a snapshot.
 func (w *Worker) snapMark(t event.Type) {
-	b := w.events.Reserve(uint16(t), event.Version, 2, w.now, event.SnapshotSize)
+	b := w.events.Reserve(uint16(t), event.Version, evtring.FlagSnapshot, w.now, event.SnapshotSize)
 	if b == nil {
 		return
 	}
 	m := event.Snapshot{Generation: w.snap.gen, Request: w.snap.req.Req, Count: w.snap.count, Consumer: w.snap.req.Consumer}
 	m.Encode(b)
 	w.events.Publish()
-}
-
-// statsWalk emits FLOW_STATS of the flows that had packets since the last walk.
-type statsWalk struct {
-	due     uint64 // packet time, ns
-	since   uint64
-	next    uint32
-	running bool
-}
-
-// walkStats goes on with a walk, or begins one when its time has come.
-func (w *Worker) walkStats() {
-	s := &w.stats
-	if w.set.StatsInterval <= 0 {
-		return
-	}
-	if !s.running {
-		if w.now < s.due {
-			return
-		}
-		s.running, s.next, s.since = true, 0, s.due-min(s.due, uint64(w.set.StatsInterval))
-		s.due = w.now + uint64(w.set.StatsInterval)
-	}
-	w.begin(0)
-	done := false
-	for n := 0; n < sliceFlows && !done && w.table.Room(slack); n++ {
-		s.next, done = w.table.Each(s.next, 1, func(slot uint32, r *flow.Record) {
-			if r.State() == flow.Alive && r.Last() > s.since && r.Has(flow.Announced) && !r.Has(flow.Pending) {
-				w.emit(event.FlowStats, w.table.Touch(slot), 0)
-			}
-		})
-	}
-	w.commit(0, 0)
-	s.running = !done
 }

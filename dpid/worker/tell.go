@@ -3,6 +3,7 @@ package worker
 import (
 	"weir/dpid/flow"
 	"weir/proto/event"
+	"weir/shm/evtring"
 )
 
 // tell publishes what was found out about a flow, unless it waits for hints: its
@@ -21,22 +22,22 @@ func (w *Worker) tell(r *flow.Record) {
 }
 
 // emit writes an event of a flow into the ring; it is seen when the transaction is
-// published. reason is the end reason. Precondition: r was touched.
+// published. reason is the end reason. Precondition: r was touched, but for
+// SnapFlow.
 func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 	var flags uint8
 	if t == event.FlowUpdate || t == event.FlowStats {
-		if flags = 1; w.events.ShedLow() {
+		if flags = evtring.FlagLow; w.events.ShedLow() {
 			w.events.Shed(1)
 			w.count(cShed)
 			return
 		}
 	}
-	if t == event.SnapFlow {
-		flags = 2
-	}
-	r.Set(flow.Announced)
 	rev := r.Rev()
-	if t != event.SnapFlow {
+	if t == event.SnapFlow { // tells again what was told, and changes nothing
+		flags = evtring.FlagSnapshot
+	} else {
+		r.Set(flow.Announced)
 		rev = r.NextRev()
 	}
 	w.text.old = w.table.Description(w.text.old[:0], r)
