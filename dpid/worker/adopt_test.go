@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -46,7 +47,7 @@ func town(rnd *rand.Rand, flows int) []packet {
 			add(packet{src: peer, dst: me, flags: tcpRST})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b packet) int { return int(a.at - b.at) })
+	slices.SortStableFunc(all, func(a, b packet) int { return cmp.Compare(a.at, b.at) })
 	return all
 }
 
