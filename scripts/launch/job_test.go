@@ -113,10 +113,10 @@ func TestSizesFor(t *testing.T) {
 		{"empty file", 0, 1, gib, least},
 		{"ten packets", 1000, 1, gib, least},
 		{"ten packets, 64 workers", 1000, 64, 4 * gib, least},
-		{"2000 SYNs", 148872, 1, gib, sizes{4096, mib, 2 * mib, 1 << 13, mib, 1 << 13, 1 << 13}},
-		{"50 MB", 50e6, 1, 6 * gib, sizes{65536, 16 * mib, 8 * mib, 1 << 20, 64 * mib, 1 << 15, 1 << 16}},
-		{"50 MB, 4 workers", 50e6, 4, 6 * gib, sizes{65536, 16 * mib, 8 * mib, 1 << 18, 64 * mib, 1 << 15, 1 << 16}},
-		{"1 GB on a small router", 1e9, 1, 64 * mib, sizes{32768, 8 * mib, 8 * mib, 1 << 16, 16 * mib, 1 << 11, 1 << 16}},
+		{"2000 SYNs", 148872, 1, gib, sizes{4096, mib, 2 * mib, 1 << 13, mib, 1 << 13, 1 << 14}},
+		{"50 MB", 50e6, 1, 6 * gib, sizes{65536, 16 * mib, 8 * mib, 1 << 20, 64 * mib, 1 << 15, 1 << 18}},
+		{"50 MB, 4 workers", 50e6, 4, 6 * gib, sizes{65536, 16 * mib, 8 * mib, 1 << 18, 64 * mib, 1 << 15, 1 << 18}},
+		{"1 GB on a small router", 1e9, 1, 64 * mib, sizes{32768, 8 * mib, 8 * mib, 1 << 16, 16 * mib, 1 << 11, 1 << 15}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

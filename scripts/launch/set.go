@@ -68,19 +68,14 @@ func (s *set) startAll(ctx context.Context) error {
 			return err
 		}
 	}
-	readers, err := s.startPrinter(ctx)
-	if err != nil {
+	// Where workers cannot work the kernel is not touched; readers of a ring that is
+	// there need not look for it again and again.
+	if err := s.await(ctx, files); err != nil {
 		return err
 	}
-	if s.job.Policy != "" && !s.job.Plan {
-		// Where workers cannot work the kernel is not touched.
-		if err := s.await(ctx, files); err != nil {
-			return err
-		}
-		readers = append(readers, "policyd")
-		if err := s.start(ctx, &process{name: "policyd", args: []string{"enforce", "-config", conf, "-drain"}, out: s.job.Stderr}); err != nil {
-			return err
-		}
+	readers, err := s.startReaders(ctx)
+	if err != nil {
+		return err
 	}
 	// From here on no worker writes over what a reader has not read.
 	files = files[:0]
@@ -95,24 +90,34 @@ func (s *set) startAll(ctx context.Context) error {
 	return s.start(ctx, &process{name: "capd", args: append([]string{"-config", conf}, s.job.Captures...)})
 }
 
-// startPrinter starts what prints: the plan, or the flows when they are wanted. It
-// returns the names of its cursors.
-func (s *set) startPrinter(ctx context.Context) ([]string, error) {
-	p := &process{name: "policyd", out: s.job.Stdout}
-	name := "flows"
-	switch {
-	case s.job.Plan:
-		name = "plan"
-	case s.job.Quiet:
-		return nil, nil
-	case terminal(s.job.Stderr):
-		p.tty = s.job.Stderr // for its progress line
-	}
-	p.args = []string{name, "-config", s.job.conf, "-drain"}
+// startReaders starts policyd where there is a policy, and what prints: the plan, or
+// the flows when they are wanted. It returns the names of their cursors.
+func (s *set) startReaders(ctx context.Context) (cursors []string, err error) {
+	printer := &process{out: s.job.Stdout}
 	if s.job.JSON {
-		p.args = append(p.args, "-json")
+		printer.args = []string{"-json"}
 	}
-	return []string{name}, s.start(ctx, p)
+	if s.job.Plan {
+		return []string{"plan"}, s.startPolicyd(ctx, "plan", printer)
+	}
+	if s.job.Policy != "" {
+		cursors = append(cursors, "policyd")
+		if err := s.startPolicyd(ctx, "enforce", &process{out: s.job.Stderr}); err != nil {
+			return nil, err
+		}
+	}
+	if s.job.Quiet {
+		return cursors, nil
+	}
+	if terminal(s.job.Stderr) {
+		printer.tty = s.job.Stderr // for its progress line
+	}
+	return append(cursors, "flows"), s.startPolicyd(ctx, "flows", printer)
+}
+
+func (s *set) startPolicyd(ctx context.Context, command string, p *process) error {
+	p.name, p.args = "policyd", append([]string{command, "-config", s.job.conf, "-drain"}, p.args...)
+	return s.start(ctx, p)
 }
 
 func (s *set) start(ctx context.Context, p *process) error {

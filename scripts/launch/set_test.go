@@ -102,7 +102,7 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "others fail because one did", policyd: `: > evtcur/flows.w00.cur; trap "` + strings.ReplaceAll(stop("me too"), `"`, `\"`) + `" TERM; until [ -e gone ]; do sleep 0.01; done`,
-			dpid: `until [ -e started ]; do sleep 0.01; done; ` + stop("first"), capd: `: > started; exec sleep 60`,
+			dpid: `: > stat/w00.stat; until [ -e started ]; do sleep 0.01; done; ` + stop("first"), capd: `: > started; exec sleep 60`,
 			err: "dpid: first",
 		},
 	}

@@ -22,6 +22,7 @@ const (
 	// beside what they have to say.
 	flowMemory    = 256
 	contextMemory = 4 << 10
+	nameMemory    = 192
 )
 
 // sizes are those of one worker's rings and tables.
@@ -50,7 +51,8 @@ func sizesFor(bytes int64, workers int, memory int64) sizes {
 	text := max(min(bytes*2, 64*mib), bytes/16)
 	s.metadata = power(min(text, s.flows*512), mib, each/4)
 	s.contexts = power(s.flows, 256, min(1<<15, each/8/contextMemory))
-	s.names = power(s.flows, 1<<10, 1<<16)
+	// A table that is an eighth full forgets no name for want of a place in its set.
+	s.names = power(bytes/16, 1<<10, min(1<<18, each/8/nameMemory))
 	return s
 }
 
