@@ -24,6 +24,9 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // some tests run them as another user
+		return "", err
+	}
 	for _, p := range programs {
 		name := filepath.Base(p)
 		if name == "launch" {
