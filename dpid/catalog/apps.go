@@ -87,16 +87,18 @@ func (c *Catalog) Size() Size {
 		Networks: max(0, len(c.nets)/format.NetSize-1), JA4: len(c.ja4) / format.JA4Size, Bytes: c.bytes,
 		Names: len(c.wilds) / format.WildSize,
 	}
-	for i, tag := range c.tags {
-		if tag == 0 {
-			continue
+	// Of the wild slots, only that of the first run of wildcards has row 0.
+	for i := range s.Names - 1 {
+		if c.wilds[i*format.WildSize+10] != 0 {
+			s.Names--
 		}
-		switch f := c.nodes[i*format.NodeSize+format.NodeFlags]; {
-		case f&(format.Suffix|format.Exact) == 0:
-		case f&format.ExactNode != 0:
-			s.Names += 2
-		default:
-			s.Names++
+	}
+	le := binary.LittleEndian
+	for line := c.names; len(line) > 0; line = line[format.LineSize:] {
+		for i := 0; i < format.LineSlots*format.SlotSize; i += format.SlotSize {
+			if le.Uint64(line[i:]) != 0 && le.Uint32(line[i+format.SlotRef:])>>format.FlagBits != 0 {
+				s.Names++
+			}
 		}
 	}
 	return s

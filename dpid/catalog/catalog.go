@@ -55,12 +55,10 @@ type Catalog struct {
 	bytes int
 	seed  uint64
 
-	groups   uint32
-	single   bool // there are entries of one label
+	lines    uint32
 	maxProbe uint32
-	tags     []byte // these alias the file
-	nodes    []byte
-	long     []byte
+	single   bool   // there are entries of one label
+	names    []byte // these alias the file
 	wilds    []byte
 	values   []byte
 	nets     []byte
@@ -114,10 +112,8 @@ func Parse(b []byte) (*Catalog, error) {
 		seed:     hd.Seed,
 		maxProbe: hd.MaxProbe,
 		single:   hd.Single,
-		groups:   uint32(len(secs[format.Tags]) / format.GroupSlots),
-		tags:     secs[format.Tags],
-		nodes:    secs[format.Nodes],
-		long:     secs[format.Long],
+		lines:    uint32(len(secs[format.Names]) / format.LineSize),
+		names:    secs[format.Names],
 		wilds:    secs[format.Wilds],
 		values:   secs[format.Values],
 		nets:     secs[format.Nets],

@@ -58,7 +58,7 @@ type List struct {
 // error, a line each with file and line number; nothing is written then.
 func Compile(in Input, w io.Writer) error {
 	var ps source.Problems
-	c := compiler{ps: &ps}
+	c := compiler{b: build.New(), ps: &ps}
 	c.input(in)
 	if in.Warn != nil {
 		for _, p := range ps.Warnings() {
@@ -74,7 +74,7 @@ func Compile(in Input, w io.Writer) error {
 
 // compiler carries checked input into the builder.
 type compiler struct {
-	b    build.Builder
+	b    *build.Builder
 	ps   *source.Problems
 	data *source.Data
 

@@ -45,3 +45,11 @@ func dots(w uint64) uint64 {
 	x := w ^ '.'*ones
 	return ^((x&^highs + ^uint64(highs)) | x) & highs
 }
+
+// appendLower appends src with A to Z in lower case.
+func appendLower(dst, src []byte) []byte {
+	n := len(dst)
+	dst = append(dst, src...)
+	lower(dst[n:], src)
+	return dst
+}

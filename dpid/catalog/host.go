@@ -15,6 +15,8 @@ const maxName = 253
 // the entries that cover it, an exact one wins, then the longest; a wildcard
 // counts as long as the labels it covers. User lists are joined over all
 // entries that cover the name. What is no host name is not found.
+//
+// The Match refers to the bytes of name until AppendEntry has been called.
 func (c *Catalog) Host(name []byte) (Match, bool) {
 	if n := len(name); n > 0 && name[n-1] == '.' {
 		name = name[:n-1]
@@ -22,38 +24,19 @@ func (c *Catalog) Host(name []byte) (Match, bool) {
 	if len(name) == 0 || len(name) > maxName {
 		return Match{}, false
 	}
+	var w walk
 	if hasUpper(name) {
 		var buf [maxName]byte
-		return c.host(lower(buf[:len(name)], name))
-	}
-	return c.host(name)
-}
-
-// host walks the trie from the right. Every step goes at least one label to
-// the left, so it ends.
-func (c *Catalog) host(name []byte) (Match, bool) {
-	var w walk
-	top := labelStart(name, len(name))
-	if c.single {
-		c.step(&w, format.NoParent, name, top, len(name))
-	}
-	for start, end, parent := labelStart(name, top-1), len(name), uint32(format.NoParent); ; {
-		slot, left := c.step(&w, parent, name, start, end)
-		if left <= 0 {
-			break
-		}
-		parent, end = slot, left-1
-		start = labelStart(name, end)
-	}
-	if w.lists == 0 && len(c.patterns) > 0 {
-		if i, k, row := c.pattern(name); k != KindNone {
-			c.take(&w, k, i, row)
-		}
+		c.host(&w, lower(buf[:len(name)], name))
+	} else {
+		c.host(&w, name)
 	}
 	if w.kind == KindNone {
 		return Match{}, false
 	}
-	return c.match(w.app, w.lists, w.kind, w.entry)
+	m, ok := c.match(w.app, w.lists, w.kind, w.entry)
+	m.text = name[w.from:]
+	return m, ok
 }
 
 // walk is what a walk has found so far.
@@ -61,56 +44,89 @@ type walk struct {
 	app   uint32 // row + 1
 	lists ListSet
 	kind  Kind
-	entry uint32
+	entry uint32 // row of a wildcard or a pattern
+	from  int    // where in the name the part begins that the entry covers
+}
+
+// host walks the names from the right. Every step goes at least one label to
+// the left, so it ends.
+func (c *Catalog) host(w *walk, name []byte) {
+	root := format.Root(c.seed)
+	top := labelStart(name, len(name))
+	if c.single {
+		c.step(w, root.Down(name[top:]), name, top)
+	}
+	start := labelStart(name, top-1)
+	for h, end := root, len(name); ; {
+		h = h.Down(name[start:end])
+		if !c.step(w, h, name, start) {
+			break
+		}
+		end = start - 1
+		start = labelStart(name, end)
+	}
+	if w.lists == 0 && len(c.patterns) > 0 {
+		if i, k, row := c.pattern(name); k != KindNone {
+			c.take(w, k, i, row, 0)
+		}
+	}
+}
+
+// step takes what is known of name[start:], whose hash is h, and reports
+// whether longer names may be known.
+func (c *Catalog) step(w *walk, h format.Hash, name []byte, start int) bool {
+	ref, ok := c.find(h)
+	if !ok {
+		return false
+	}
+	if row := ref >> format.FlagBits; row != 0 {
+		c.take(w, KindSuffix, 0, row, start)
+	}
+	if start == 0 {
+		if ref&format.ExactHere != 0 {
+			if ref, ok := c.find(h.Exact()); ok {
+				c.take(w, KindExact, 0, ref>>format.FlagBits, 0)
+			}
+		}
+		return false
+	}
+	if ref&format.WildBelow != 0 {
+		c.wild(w, h, name, start)
+	}
+	return ref&format.Deeper != 0
 }
 
 // take notes an entry that covers the name, a longer one than those before.
 // One that names the application is better evidence than a longer one that
 // only adds a list.
-func (c *Catalog) take(w *walk, kind Kind, entry, row uint32) {
+func (c *Catalog) take(w *walk, kind Kind, entry, row uint32, from int) {
 	app, lists := c.value(row)
 	w.lists |= lists
-	if app != 0 {
-		w.app, w.kind, w.entry = app, kind, entry
-	} else if w.app == 0 && lists != 0 {
-		w.kind, w.entry = kind, entry
+	if app == 0 && (w.app != 0 || lists == 0) {
+		return
 	}
+	w.app, w.kind, w.entry, w.from = app, kind, entry, from
 }
 
-// step goes from parent to the node by which name[:end] goes on, whose first
-// step is name[start:end]. It returns that node and what is left of the name
-// to its left, dot included: 0 when that is nothing or nothing more can match.
-func (c *Catalog) step(w *walk, parent uint32, name []byte, start, end int) (uint32, int) {
-	slot, n := c.find(parent, name, start, end, 0)
-	if n == nil {
-		return 0, 0
-	}
-	flags, row := n[format.NodeFlags], binary.LittleEndian.Uint32(n[format.NodeValue:])
-	end -= int(n[format.NodeLen])
-	if flags&format.Suffix != 0 {
-		c.take(w, KindSuffix, slot, row)
-	}
-	if end == 0 {
-		switch {
-		case flags&format.Exact != 0:
-			c.take(w, KindExact, slot, row)
-		case flags&format.ExactNode != 0:
-			if s, x := c.special(slot, format.ExactText); x != nil {
-				c.take(w, KindExact, s, binary.LittleEndian.Uint32(x[format.NodeValue:]))
+// find returns the flags and the row of a slot.
+func (c *Catalog) find(h format.Hash) (uint32, bool) {
+	le := binary.LittleEndian
+	f, line := h.Fingerprint(), format.Line(h.Place(), c.lines)
+	for range c.maxProbe {
+		b := c.names[int(line)*format.LineSize:][:format.LineSize:format.LineSize]
+		for i := 0; i < format.LineSlots*format.SlotSize; i += format.SlotSize {
+			if le.Uint64(b[i:]) == f {
+				return le.Uint32(b[i+format.SlotRef:]), true
 			}
 		}
-		return 0, 0
-	}
-	if flags&format.WildChild != 0 {
-		label := name[labelStart(name, end-1) : end-1]
-		if i, row, ok := c.wild(slot, label); ok {
-			c.take(w, KindWild, i, row)
+		if le.Uint64(b[(format.LineSlots-1)*format.SlotSize:]) == 0 {
+			break // lines are filled from the front
+		}
+		if line++; line == c.lines {
+			line = 0
 		}
 	}
-	if flags&format.Deeper == 0 {
-		return 0, 0
-	}
-	return slot, end
+	return 0, false
 }
 
 // labelStart is where the label that ends at end begins; 0 for end < 0.
@@ -127,50 +143,4 @@ func labelStart(name []byte, end int) int {
 		end--
 	}
 	return max(end, 0)
-}
-
-// find returns the node below parent whose text ends name[:end] and whose
-// first step is name[start:end]. Only nodes with the Special flag as given count.
-func (c *Catalog) find(parent uint32, name []byte, start, end int, special byte) (uint32, []byte) {
-	h := format.Hash(c.seed, parent, name[start:end])
-	tag, g := format.Tag(h), format.Group(h, c.groups)
-	for probe := uint32(0); probe < c.maxProbe; probe++ {
-		word := binary.LittleEndian.Uint64(c.tags[int(g)*format.GroupSlots:])
-		for m := format.MatchTags(word, tag); m != 0; m &= m - 1 {
-			slot := g*format.GroupSlots + uint32(bits.TrailingZeros64(m))/8
-			n := c.nodes[int(slot)*format.NodeSize:][:format.NodeSize:format.NodeSize]
-			if binary.LittleEndian.Uint32(n) != parent || n[format.NodeFlags]&format.Special != special {
-				continue
-			}
-			if from := end - int(n[format.NodeLen]); from >= 0 && from <= start &&
-				(from == 0 || name[from-1] == '.') && string(c.nodeText(n)) == string(name[from:end]) {
-				return slot, n
-			}
-		}
-		if format.MatchTags(word, 0) != 0 {
-			break
-		}
-		if g++; g == c.groups {
-			g = 0
-		}
-	}
-	return 0, nil
-}
-
-// special returns the wild or the exact node below parent.
-func (c *Catalog) special(parent uint32, text string) (uint32, []byte) {
-	return c.find(parent, []byte(text), 0, len(text), format.Special)
-}
-
-// nodeText is the text of a node, nil for one that points nowhere.
-func (c *Catalog) nodeText(n []byte) []byte {
-	size := int(n[format.NodeLen])
-	if size <= format.InlineText {
-		return n[format.NodeText : format.NodeText+size]
-	}
-	off := uint64(binary.LittleEndian.Uint32(n[format.NodeText:]))
-	if off+uint64(size) > uint64(len(c.long)) {
-		return nil
-	}
-	return c.long[off:][:size]
 }

@@ -43,13 +43,14 @@ func (k Kind) String() string {
 	return "none"
 }
 
-// Match is the answer to a look-up. It holds no pointers, so it can be kept.
+// Match is the answer to a look-up.
 type Match struct {
 	App      AppID      // 0 when only user lists have it
 	Category CategoryID // that of the first user list in Lists, else the application's
 	Lists    ListSet    // user lists that have it
 	Kind     Kind       // of the entry that decided
-	entry    uint32     // row of that entry, by kind
+	entry    uint32     // row of that entry, where the kind has rows
+	text     []byte     // the part of the name that the entry covers
 }
 
 // match makes the answer from a value row. The second result is false for
@@ -78,15 +79,15 @@ func (c *Catalog) value(row uint32) (uint32, ListSet) {
 // AppendEntry appends the text of the entry that decided, as evidence:
 // "nflxvideo.net", "=time.example.com", "igcdn-photos-*.example.net",
 // "45.57.0.0/17", a fingerprint, "keyword:..." or "regexp:...". m must come
-// from this Catalog.
+// from this Catalog, and the name that was looked up must still be there.
 func (c *Catalog) AppendEntry(dst []byte, m Match) []byte {
 	switch m.Kind {
 	case KindSuffix:
-		return c.appendName(dst, m.entry)
+		return appendLower(dst, m.text)
 	case KindExact:
-		return c.appendName(append(dst, '='), m.entry)
+		return appendLower(append(dst, '='), m.text)
 	case KindWild:
-		return c.appendWild(dst, m.entry)
+		return c.appendWild(dst, m.entry, m.text)
 	case KindKeyword, KindRegexp:
 		if uint64(m.entry) < uint64(len(c.patterns)) {
 			dst = append(append(dst, m.Kind.String()...), ':')

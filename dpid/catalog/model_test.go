@@ -71,7 +71,7 @@ func TestModel(t *testing.T) {
 			return s
 		}
 		m := model{map[string]int{}, map[string]int{}, map[string]int{}, map[netip.Prefix]int{}}
-		var b build.Builder
+		b := build.New()
 		b.AddCategory(1, "k")
 		apps := 1 + rng.IntN(20)
 		for i := range apps {

@@ -1,29 +1,34 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"weir/dpid/catalog/internal/format"
 )
 
-// wild returns the wildcard row below parent that covers the label, with its
-// value row. The rows of a parent are contiguous, the most specific first.
-func (c *Catalog) wild(parent uint32, label []byte) (uint32, uint32, bool) {
-	_, n := c.special(parent, format.WildText)
-	if n == nil {
-		return 0, 0, false
+// wild takes the first wildcard below name[start:], whose hash is h, that
+// covers the label to its left. The rows of a parent are contiguous, the most
+// specific first.
+func (c *Catalog) wild(w *walk, h format.Hash, name []byte, start int) {
+	ref, ok := c.find(h.Wild())
+	if !ok {
+		return
 	}
-	for i := binary.LittleEndian.Uint32(n[format.NodeValue:]); ; i++ {
+	from := labelStart(name, start-1)
+	label := name[from : start-1]
+	for i := ref >> format.FlagBits; ; i++ {
 		r := row(c.wilds, i, format.WildSize)
 		if r == nil {
-			return 0, 0, false
+			return
 		}
 		pre, post := c.wildText(r)
 		if len(label) >= len(pre)+len(post) && string(label[:len(pre)]) == pre && string(label[len(label)-len(post):]) == post {
-			return i, binary.LittleEndian.Uint32(r), true
+			c.take(w, KindWild, i, binary.LittleEndian.Uint32(r), from)
+			return
 		}
 		if r[10] != 0 {
-			return 0, 0, false
+			return
 		}
 	}
 }
@@ -37,34 +42,14 @@ func (c *Catalog) wildText(r []byte) (pre, post string) {
 	return c.text[off : off+np], c.text[off+np : off+np+ns]
 }
 
-// appendName appends the name of a node, joined from the nodes above it.
-func (c *Catalog) appendName(dst []byte, slot uint32) []byte {
-	for depth := 0; depth < maxName/2+1; depth++ {
-		n := row(c.nodes, slot, format.NodeSize)
-		if n == nil {
-			break
-		}
-		if n[format.NodeFlags]&format.Special == 0 {
-			dst = append(dst, c.nodeText(n)...)
-		}
-		slot = binary.LittleEndian.Uint32(n)
-		if slot == format.NoParent {
-			break
-		}
-		if n[format.NodeFlags]&format.Special == 0 {
-			dst = append(dst, '.')
-		}
-	}
-	return dst
-}
-
-// appendWild appends a wildcard entry.
-func (c *Catalog) appendWild(dst []byte, i uint32) []byte {
+// appendWild appends wildcard i with the parent from the name it matched.
+func (c *Catalog) appendWild(dst []byte, i uint32, name []byte) []byte {
 	r := row(c.wilds, i, format.WildSize)
-	if r == nil {
+	dot := bytes.IndexByte(name, '.')
+	if r == nil || dot < 0 {
 		return dst
 	}
 	pre, post := c.wildText(r)
-	dst = append(append(append(append(dst, pre...), '*'), post...), '.')
-	return c.appendName(dst, binary.LittleEndian.Uint32(r[12:]))
+	dst = append(append(append(dst, pre...), '*'), post...)
+	return appendLower(dst, name[dot:])
 }

@@ -2,8 +2,8 @@
 // sections of a compiled catalogue.
 //
 // It does not read files and does not judge: what reaches it has been checked
-// (package source). Adding the same things in another order gives the same
-// bytes, so a compiled file can be compared.
+// (package source). The same things in the same order give the same bytes, so
+// that compiled files can be compared.
 package build
 
 import (
@@ -57,14 +57,13 @@ func (v value) merge(w value) value {
 	return v
 }
 
-// Builder collects entries. The zero value is ready.
+// Builder collects entries; New makes one.
 type Builder struct {
 	categories []category
 	apps       []app
 	lists      []list
-	names      []name
-	blob       []byte // texts of names, see name
-	single     bool   // a name has one label
+	names      names
+	single     bool // a name has one label
 	wilds      []wild
 	wildsOf    map[string]int // by parent
 	nets       []network
@@ -110,6 +109,14 @@ type (
 	}
 )
 
+// New returns an empty Builder.
+func New() *Builder {
+	return &Builder{
+		values: make([]value, 1), valueOf: map[value]uint32{{}: 0}, // row 0 is nothing
+		strOf: map[string]uint32{}, wildsOf: map[string]int{},
+	}
+}
+
 // maxWilds bounds the wildcards under one name: a look-up tries them all.
 const maxWilds = 64
 
@@ -136,20 +143,13 @@ func (b *Builder) AddList(name string, category uint16) int {
 // applications with the same entry the first one added has it.
 func (b *Builder) AddDomain(text string, kind Kind, o Owner) error {
 	if kind != Wild {
-		return b.addName(text, kind == Exact, o)
+		return b.addName(text, kind == Exact, o.value())
 	}
 	label, parent, _ := strings.Cut(text, ".")
-	if b.wildsOf == nil {
-		b.wildsOf = map[string]int{}
-	}
 	if b.wildsOf[parent]++; b.wildsOf[parent] > maxWilds {
 		return fmt.Errorf("more than %d wildcards under %s", maxWilds, parent)
 	}
 	prefix, suffix, _ := strings.Cut(label, "*")
-	// The parent must be a node; an entry of its own without a value makes it one.
-	if err := b.addName(parent, false, Owner{}); err != nil {
-		return err
-	}
 	b.wilds = append(b.wilds, wild{parent, prefix, suffix, o.value()})
 	return nil
 }
@@ -171,12 +171,6 @@ func (b *Builder) AddPattern(text string, isRegexp bool, o Owner) {
 
 // value returns the row of v.
 func (b *Builder) value(v value) uint32 {
-	if v == (value{}) {
-		return 0
-	}
-	if b.valueOf == nil {
-		b.valueOf, b.values = map[value]uint32{}, make([]value, 1)
-	}
 	row, ok := b.valueOf[v]
 	if !ok {
 		row = uint32(len(b.values))
@@ -187,9 +181,6 @@ func (b *Builder) value(v value) uint32 {
 
 // str returns the offset of s in the Strings section.
 func (b *Builder) str(s string) uint32 {
-	if b.strOf == nil {
-		b.strOf = map[string]uint32{}
-	}
 	off, ok := b.strOf[s]
 	if !ok {
 		off = uint32(len(b.strs))
@@ -201,6 +192,7 @@ func (b *Builder) str(s string) uint32 {
 // WriteTo writes the compiled catalogue. The Builder is spent afterwards.
 func (b *Builder) WriteTo(w io.Writer) (int64, error) {
 	var secs [format.NumSections][]byte
+	b.buildWilds(&secs)
 	hd, err := b.buildNames(&secs)
 	if err != nil {
 		return 0, err
@@ -257,9 +249,6 @@ func (b *Builder) buildRest(secs *[format.NumSections][]byte) {
 			kind = 1
 		}
 		secs[format.Patterns] = le.AppendUint32(s, kind)
-	}
-	if len(b.values) == 0 {
-		b.values = make([]value, 1)
 	}
 	for _, v := range b.values {
 		s := le.AppendUint32(secs[format.Values], v.app)

@@ -25,14 +25,14 @@ import (
 //	24  CRC-32C of everything after the header u32
 //	28  CRC-32C of the header with this field zero u32
 //	32  hash seed u64
-//	40  longest probe, in groups u32
+//	40  longest probe, in lines u32
 //	44  number of sections u32
 //	48  sections: offset u64, size u64 each
 const (
 	Magic      = "WEIRCAT\n"
 	Version    = 1
-	HeaderSize = 320
-	Align      = 64 // of sections: a node never lies across two cache lines
+	HeaderSize = 256
+	Align      = 64 // of sections: a line of names is one of the cache
 
 	offVersion    = 8
 	offHeaderSize = 12
@@ -52,9 +52,7 @@ const (
 	Apps              // AppSize each, by id
 	Lists             // ListSize each; row = bit in a value's list mask
 	Values            // ValueSize each; row 0 is "nothing"
-	Tags              // GroupSlots bytes a group
-	Nodes             // GroupSlots nodes a group
-	Long              // texts of nodes that do not fit in the node
+	Names             // lines of LineSize bytes, see names.go
 	Wilds             // WildSize each
 	Nets              // NetSize each; row 0 is "nothing"
 	V4                // V4Size each, by start
@@ -71,7 +69,7 @@ const (
 	AppSize      = 12 // id u32, name offset u32, name length u16, category u16
 	ListSize     = 8  // category u16, name length u16, name offset u32
 	ValueSize    = 16 // application row + 1 u32, zero u32, list mask u64
-	WildSize     = 16 // value u32, text offset u32, prefix length u8, suffix length u8, last u8, zero u8, parent slot u32
+	WildSize     = 16 // value u32, text offset u32, prefix length u8, suffix length u8, last u8, zero
 	NetSize      = 12 // value u32, text offset u32, text length u32
 	V4Size       = 8  // first address u32, net row u32
 	V6Size       = 24 // first address high u64, low u64, net row u32, zero u32
@@ -92,8 +90,8 @@ const (
 
 // sizes are the record sizes that a section's length must be a multiple of.
 var sizes = [NumSections]uint64{
-	CategorySize, AppSize, ListSize, ValueSize, GroupSlots, NodeSize * GroupSlots,
-	1, WildSize, NetSize, V4Size, V6Size, JA4Size, PatternSize, 1,
+	CategorySize, AppSize, ListSize, ValueSize, LineSize,
+	WildSize, NetSize, V4Size, V6Size, JA4Size, PatternSize, 1,
 }
 
 // Errors that Parse wraps.
@@ -111,7 +109,7 @@ var (
 // Header is the decoded header.
 type Header struct {
 	Seed     uint64
-	MaxProbe uint32 // groups that a look-up visits at most
+	MaxProbe uint32 // lines that a look-up visits at most
 	Single   bool   // there are entries of one label
 }
 
@@ -148,8 +146,8 @@ func Parse(b []byte) (Header, [NumSections][]byte, error) {
 		secs[i] = b[off : off+size : off+size]
 	}
 	hd := Header{Seed: le.Uint64(h[offSeed:]), MaxProbe: le.Uint32(h[offMaxProbe:]), Single: le.Uint16(h[offSingle:]) != 0}
-	// At least one group, so that a look-up always has one to look into.
-	if len(secs[Tags]) == 0 || len(secs[Tags])*NodeSize != len(secs[Nodes]) || hd.MaxProbe > MaxProbe {
+	// At least one line, so that a look-up always has one to look into.
+	if len(secs[Names]) == 0 || hd.MaxProbe > MaxProbe {
 		return Header{}, secs, fmt.Errorf("%w: name table geometry", ErrCorrupt)
 	}
 	if crc32.Checksum(b[HeaderSize:], castagnoli) != le.Uint32(h[offBodyCRC:]) {

@@ -5,74 +5,72 @@ import (
 	"math/bits"
 )
 
-// The name table is a trie of domain labels from the right, its nodes kept in
-// one open-addressing table. A node's key is its parent's slot and the first
-// step of its text: the right-most label, at the top the two right-most ones.
-// So "example.com" is found at once; an entry of one label, which only user
-// lists have, is a node of its own beside it and not its parent. Runs of
-// labels without a branch are one node: "ads.example.com" alone is one.
+// The name table is a set of fingerprints. Every name in the catalogue, and
+// every name above one, has a slot: "ads.example.com" makes slots for itself
+// and for "example.com", which is marked as having something below it. So a
+// walk from the right ends at the first name that is not there, after one
+// access to memory for most names that nobody lists.
 //
-// Slots come in groups of eight with a tag byte each, 0 for empty. The tags
-// lie apart from the nodes: a name that is not there costs no access to the
-// nodes at all, one that is there costs one 32-byte node a branch.
+// The text of names is not kept: a slot is found by 64 bits of a hash, at a
+// place that other bits of it choose. A name that is not in the catalogue
+// equals one of the ten fingerprints that a look-up compares for each of its
+// labels with a probability of 10/2^64: at a million look-ups a second that is
+// once in tens of thousands of years. It costs nothing to those who could
+// make such a name on purpose: they could as well write the listed one.
 //
-// Node, NodeSize bytes:
+// The slots lie in lines of LineSize bytes, LineSlots of them in each, filled
+// from the front; a name whose line is full is in one of the next.
 //
-//	 0  parent slot u32 (NoParent at the top)
-//	 4  value row u32; in a wild node the first row of Wilds
-//	 8  length of the text u8
-//	 9  flags u8
-//	10  text, up to InlineText bytes; when it is longer, an offset u32 into
-//	    Long, where the whole text is
+// Slot, SlotSize bytes:
+//
+//	0  fingerprint u64, 0 for empty
+//	8  flags in the low FlagBits bits, row above them, u32: a row of Values,
+//	   in a wild slot the first row of Wilds
 const (
-	NodeSize   = 32
-	GroupSlots = 8
-	InlineText = 22
-	NoParent   = 1<<32 - 1
-
-	NodeParent = 0
-	NodeValue  = 4
-	NodeLen    = 8
-	NodeFlags  = 9
-	NodeText   = 10
+	LineSize  = 64
+	LineSlots = 5
+	SlotSize  = 12
+	SlotRef   = 8
 )
 
-// Node flags.
+// Flags of a slot.
 const (
-	Suffix    = 1 << iota // the value holds for the name and all below it
-	Exact                 // the value holds for the name itself only
-	Deeper                // there are nodes below this one
-	WildChild             // one of them is the wild node
-	ExactNode             // one of them is the exact node
-	Special               // this is a wild or an exact node
+	Deeper    = 1 << iota // there are names below
+	WildBelow             // there is a wild slot
+	ExactHere             // there is an exact slot: an entry for the name alone
+
+	FlagBits = 4
+	MaxRow   = 1<<(32-FlagBits) - 1
 )
 
-// Texts of special nodes; the Special flag keeps names from the wire that
-// look like this from ever meeting them.
-const (
-	WildText  = "*"
-	ExactText = "="
-)
-
-// MaxProbe bounds how many groups a look-up may visit. The compiler takes
-// more room or another seed rather than exceed it.
+// MaxProbe bounds how many lines a look-up may visit.
 const MaxProbe = 32
 
-// Multipliers of the hash: odd, with half of the bits set.
+// Hash is the hash of a name: a chooses the fingerprint, b the place.
+type Hash struct{ a, b uint64 }
+
+// Multipliers and marks: odd, with half of the bits set.
 const (
 	mul0 = 0x9e3779b97f4a7c15
 	mul1 = 0xe7037ed1a0b428db
 	mul2 = 0x8ebc6af09c88c6e3
+	mul3 = 0x589965cc75374cc3
+
+	markWild  = 0xd6e8feb86659fd93
+	markExact = 0xa0761d6478bd642f
 )
 
-// Hash is the hash of the first step of a node's text below a parent: 64-bit
-// multiply-folds over all bytes, for most texts two of them.
-func Hash(seed uint64, parent uint32, step []byte) uint64 {
-	h := seed ^ uint64(parent)*mul0
+// Root is the hash above all names.
+func Root(seed uint64) Hash { return Hash{seed ^ mul2, seed ^ mul3} }
+
+// Down is the hash of the name that step makes of the one with the hash h.
+// The first step from the root is the two right-most labels with their dot,
+// every other one label.
+func (h Hash) Down(step []byte) Hash {
 	n := len(step)
 	for len(step) > 16 {
 		b := step[:16]
-		h = fold(h^binary.LittleEndian.Uint64(b), mul1^binary.LittleEndian.Uint64(b[8:]))
+		h = h.mix(binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]))
 		step = step[16:]
 	}
 	// The two reads may overlap; the length tells such texts apart.
@@ -85,32 +83,38 @@ func Hash(seed uint64, parent uint32, step []byte) uint64 {
 	case k > 0:
 		x, y = uint64(step[0])|uint64(step[k/2])<<8, uint64(step[k-1])
 	}
-	return fold(fold(h^x, mul1^y)^uint64(n), mul2)
+	return h.mix(x, y^uint64(n)<<56)
 }
 
-func fold(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo
+// mix folds sixteen bytes into both halves, with different multipliers.
+func (h Hash) mix(x, y uint64) Hash {
+	return Hash{
+		a: fold(h.a^x, mul0^y) ^ bits.RotateLeft64(h.a, 23),
+		b: fold(h.b^y, mul1^x) ^ bits.RotateLeft64(h.b, 41),
+	}
 }
 
-// Tag is the tag byte of a hash, never 0. It uses bits that Group does not.
-func Tag(h uint64) byte {
-	if t := byte(h); t != 0 {
-		return t
+// Wild is the hash of the wild slot of a name, Exact that of its exact slot.
+func (h Hash) Wild() Hash { return Hash{h.a ^ markWild, h.b ^ markExact} }
+
+// Exact is the hash of the exact slot of a name.
+func (h Hash) Exact() Hash { return Hash{h.a ^ markExact, h.b ^ markWild} }
+
+// Fingerprint is what a slot is known by, never 0.
+func (h Hash) Fingerprint() uint64 {
+	if f := fold(h.a, mul2); f != 0 {
+		return f
 	}
 	return 1
 }
 
-// Group is the first group to look in, of n.
-func Group(h uint64, n uint32) uint32 {
-	return uint32((h >> 32) * uint64(n) >> 32)
-}
+// Place is 32 bits that choose the line, see Line.
+func (h Hash) Place() uint32 { return uint32(fold(h.b, mul3) >> 32) }
 
-// MatchTags sets the high bit of the bytes in a tag word that equal t, and
-// perhaps some above the first of them: candidates to be verified. For t = 0
-// the result is not 0 exactly when there is an empty slot.
-func MatchTags(word uint64, t byte) uint64 {
-	const low, high = 0x0101010101010101, 0x8080808080808080
-	x := word ^ uint64(t)*low
-	return (x - low) &^ x & high
+// Line is the line of a place, of n.
+func Line(place, n uint32) uint32 { return uint32(uint64(place) * uint64(n) >> 32) }
+
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
 }
