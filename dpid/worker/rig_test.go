@@ -123,6 +123,9 @@ func newRig(t testing.TB, opt options) *rig {
 		}
 		r.prod, r.cons = append(r.prod, p), append(r.cons, c)
 	}
+	if err := os.Mkdir(r.cursorDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	r.openEvents()
 	r.start(true)
 	return r
