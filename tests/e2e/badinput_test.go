@@ -25,7 +25,7 @@ func TestBadCaptures(t *testing.T) {
 		}
 		return p
 	}
-	good := capture(t, household)
+	good := Capture(t, Household)
 	b, err := os.ReadFile(good)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestBadCaptures(t *testing.T) {
 			if n := len(Lines(out)); n < tt.flows || n > 0 && tt.flows == 0 {
 				t.Errorf("%d flows, want at least %d", n, tt.flows)
 			}
-			if fileExists(rings) {
+			if exists(rings) {
 				t.Error("the ring directory is left behind")
 			}
 		})
@@ -85,7 +85,7 @@ func TestBadCaptures(t *testing.T) {
 // TestBadRingDirectory: one that cannot be made, that is there already, that nobody
 // may write to, and one without room.
 func TestBadRingDirectory(t *testing.T) {
-	c := capture(t, household)
+	c := Capture(t, Household)
 	refuse := func(t *testing.T, cmd *exec.Cmd, dir string, says ...string) {
 		t.Helper()
 		before := listing(t, dir)
@@ -182,7 +182,7 @@ func listing(t *testing.T, dir string) string {
 func TestTwoInstances(t *testing.T) {
 	parent := filepath.Dir(RingDir(t))
 	dir, conf, c := filepath.Join(parent, "rings"), filepath.Join(parent, "weir.toml"), filepath.Join(parent, "c.pcap")
-	copyFile(t, c, capture(t, slow()))
+	copyFile(t, c, Capture(t, Slow()))
 	text := `[instance]
 dir = "` + dir + `"
 log_level = "warn"
@@ -234,7 +234,7 @@ target = "dry-run"
 	for _, tt := range tests {
 		t.Run(strings.Join(append([]string{tt.name}, tt.args...), " "), func(t *testing.T) {
 			first := Start(t, command(tt.name, tt.args...))
-			first.Eventually(t, "the first has "+tt.sign, func() bool { return fileExists(filepath.Join(dir, tt.sign)) })
+			first.Eventually(t, "the first has "+tt.sign, func() bool { return exists(filepath.Join(dir, tt.sign)) })
 			for range 2 {
 				status, out, errs := Start(t, command(tt.name, tt.args...)).Wait(t)
 				want := strings.ReplaceAll(tt.says, "PID", strconv.Itoa(first.PID))

@@ -19,13 +19,13 @@ import (
 // TestEnforce: the sets in the kernel hold exactly what the rules make of the
 // traffic, whatever the number of workers.
 func TestEnforce(t *testing.T) {
-	c := capture(t, household)
-	path := policy(t, "enforce", "nftables", householdRules)
+	c := Capture(t, Household)
+	path := Policy(t, "enforce", "nftables", HouseholdRules)
 	for _, workers := range []int{1, 2, 4} {
 		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			ns := netns.New(t)
 			enforce(t, ns, path, c, "-workers", strconv.Itoa(workers))
-			sets := wantSets(t, ns, householdSets)
+			sets := WantSets(t, ns, HouseholdSets)
 			if t.Failed() {
 				return
 			}
@@ -39,13 +39,13 @@ func TestEnforce(t *testing.T) {
 					t.Errorf("set %s has type %q, want %q", name, got, want)
 				}
 			}
-			for _, key := range householdSets["video4"] {
+			for _, key := range HouseholdSets["video4"] {
 				wantLifetime(t, sets["video4"], key, time.Hour)
 			}
-			wantLifetime(t, sets["video6"], householdSets["video6"][0], time.Hour)
+			wantLifetime(t, sets["video6"], HouseholdSets["video6"][0], time.Hour)
 			wantLifetime(t, sets["clients"], "192.0.2.12", 30*time.Minute)
 			wantLifetime(t, sets["cards"], "02:00:c0:00:02:0c", 2*time.Hour)
-			if got, want := sets["video4"].Elements[householdSets["video4"][0]].Comment, "weir: video"; got != want {
+			if got, want := sets["video4"].Elements[HouseholdSets["video4"][0]].Comment, "weir: video"; got != want {
 				t.Errorf("comment is %q, want %q", got, want)
 			}
 			if flags := sets["live"].Flags; len(flags) != 0 {
@@ -59,12 +59,12 @@ func TestEnforce(t *testing.T) {
 // takes away what nobody wants any more, but for what lives out its timeout.
 func TestEnforceAgain(t *testing.T) {
 	ns := netns.New(t)
-	c := capture(t, household)
-	path := policy(t, "enforce", "nftables", householdRules)
+	c := Capture(t, Household)
+	path := Policy(t, "enforce", "nftables", HouseholdRules)
 	enforce(t, ns, path, c)
-	before := wantSets(t, ns, householdSets)
+	before := WantSets(t, ns, HouseholdSets)
 	enforce(t, ns, path, c)
-	after := wantSets(t, ns, householdSets)
+	after := WantSets(t, ns, HouseholdSets)
 	if a, b := len(before["video4"].Elements), len(after["video4"].Elements); a != b {
 		t.Errorf("%d elements after the second run, %d after the first", b, a)
 	}
@@ -72,17 +72,17 @@ func TestEnforceAgain(t *testing.T) {
 	t.Run("other traffic", func(t *testing.T) {
 		// What an earlier run left in the way of a set of living flows: those are over.
 		ns.NFT(t, `add element inet weir live { 192.0.2.99 . 1 comment "weir: all" }`)
-		enforce(t, ns, path, capture(t, []traffic.Conversation{
+		enforce(t, ns, path, Capture(t, []traffic.Conversation{
 			{Client: ap("192.0.2.20:40000"), Server: ap("198.51.100.9:443"), Kind: traffic.TLS, Name: "video.example.org"},
 		}))
-		want := maps.Clone(householdSets) // they live out their timeouts
+		want := maps.Clone(HouseholdSets) // they live out their timeouts
 		want["video4"] = append(slices.Clone(want["video4"]), "192.0.2.20 . 198.51.100.9 . 443")
-		wantSets(t, ns, want)
+		WantSets(t, ns, want)
 	})
 
 	t.Run("other rules", func(t *testing.T) {
 		// Without rule web its elements go at once; without set video6 the set goes.
-		rules := householdRules[:strings.Index(householdRules, "[[rule]]")] + `
+		rules := HouseholdRules[:strings.Index(HouseholdRules, "[[rule]]")] + `
 [[rule]]
 name = "video"
 match = 'protocol == "tls" and suffix(host, "video.example.org")'
@@ -94,12 +94,12 @@ match = 'host == "nobody.example"'
 nftset = [{ set = "clients" }, { set = "cards" }, { set = "services" }, { set = "live" }]
 `
 		rules = strings.Replace(rules, `name = "video6"`, `name = "other6"`, 1)
-		enforce(t, ns, policy(t, "enforce", "nftables", rules), c)
+		enforce(t, ns, Policy(t, "enforce", "nftables", rules), c)
 		want := map[string][]string{
 			"video4": {"192.0.2.10 . 198.51.100.1 . 443", "192.0.2.10 . 198.51.100.2 . 8443", "192.0.2.20 . 198.51.100.9 . 443"},
-			"other6": householdSets["video6"], "clients": {}, "cards": {}, "services": {}, "live": {},
+			"other6": HouseholdSets["video6"], "clients": {}, "cards": {}, "services": {}, "live": {},
 		}
-		wantSets(t, ns, want)
+		WantSets(t, ns, want)
 	})
 }
 
@@ -120,8 +120,8 @@ name = "web"
 match = 'protocol == "http"'
 nftset = [{ set = "mine" }]
 `
-	c := capture(t, household)
-	path := policy(t, "enforce", "nftables", set)
+	c := Capture(t, Household)
+	path := Policy(t, "enforce", "nftables", set)
 
 	t.Run("filled", func(t *testing.T) {
 		ns := netns.New(t)
@@ -186,7 +186,7 @@ func refused(t *testing.T, ns *netns.Namespace, path, capture string, says ...st
 	if after := ns.Ruleset(t); after != before {
 		t.Errorf("the rules were\n%s\nand are\n%s", before, after)
 	}
-	if fileExists(dir) {
+	if exists(dir) {
 		t.Error("the ring directory is left behind")
 	}
 }
@@ -208,8 +208,8 @@ func TestForeignTable(t *testing.T) {
 add chain inet weir input { type filter hook input priority 0; }
 add rule inet weir input tcp dport 22 accept
 add set inet weir video4 { type ipv4_addr; elements = { 192.0.2.1 } }`)
-	path := policy(t, "enforce", "nftables", householdRules)
-	refused(t, ns, path, capture(t, household), "table inet weir exists but is not ours", "choose another policy.table")
+	path := Policy(t, "enforce", "nftables", HouseholdRules)
+	refused(t, ns, path, Capture(t, Household), "table inet weir exists but is not ours", "choose another policy.table")
 	before := ns.Ruleset(t)
 	status, _, errs := Start(t, ns.Command(Program(t, "weir"), "flush", "-policy", path)).Wait(t)
 	if status != 1 || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "table inet weir exists but is not ours") {
@@ -225,9 +225,9 @@ func TestFlushLeavesOthers(t *testing.T) {
 	ns := netns.New(t)
 	ns.NFT(t, "add table inet mine\nadd set inet mine video4 { type ipv4_addr; elements = { 192.0.2.1 } }\nadd table ip weir")
 	before := ns.Ruleset(t)
-	path := policy(t, "enforce", "nftables", householdRules)
-	enforce(t, ns, path, capture(t, household))
-	wantSets(t, ns, householdSets)
+	path := Policy(t, "enforce", "nftables", HouseholdRules)
+	enforce(t, ns, path, Capture(t, Household))
+	WantSets(t, ns, HouseholdSets)
 	// A live instance, which is not a replay, takes the table for somebody else's.
 	made := ns.Ruleset(t)
 	status, _, errs := Start(t, ns.Command(Program(t, "policyd"), "flush", "-config", path)).Wait(t)
@@ -252,8 +252,8 @@ func TestNoPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, path, rings := filepath.Join(dir, "c.pcap"), filepath.Join(dir, "p.toml"), filepath.Join(dir, "rings")
-	copyFile(t, c, capture(t, household))
-	copyFile(t, path, policy(t, "enforce", "nftables", householdRules))
+	copyFile(t, c, Capture(t, Household))
+	copyFile(t, path, Policy(t, "enforce", "nftables", HouseholdRules))
 	before := ns.Ruleset(t)
 	r := Start(t, ns.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
 		Program(t, "weir"), "replay", "-dir", rings, "-policy", path, c))
@@ -264,7 +264,7 @@ func TestNoPermission(t *testing.T) {
 	if after := ns.Ruleset(t); after != before {
 		t.Errorf("the rules were\n%s\nand are\n%s", before, after)
 	}
-	if fileExists(rings) {
+	if exists(rings) {
 		t.Error("the ring directory is left behind")
 	}
 }
@@ -284,8 +284,8 @@ func copyFile(t *testing.T, to, from string) {
 // the dry run says what would be done, and the plan the same.
 func TestTouchesNothing(t *testing.T) {
 	ns := netns.New(t)
-	c, dry := capture(t, household), policy(t, "enforce", "dry-run", householdRules)
-	enforce(t, ns, policy(t, "observe", "nftables", householdRules), c)
+	c, dry := Capture(t, Household), Policy(t, "enforce", "dry-run", HouseholdRules)
+	enforce(t, ns, Policy(t, "observe", "nftables", HouseholdRules), c)
 
 	status, out, errs := Start(t, ns.Command(Program(t, "weir"), "replay", "-quiet", "-dir", RingDir(t), "-policy", dry, c)).Wait(t)
 	if status != 0 || out != "" {
@@ -309,7 +309,7 @@ func TestTouchesNothing(t *testing.T) {
 			delete(got[name], key)
 		}
 	}
-	for name, want := range householdSets {
+	for name, want := range HouseholdSets {
 		if keys := slices.Sorted(maps.Keys(got[name])); !slices.Equal(keys, want) {
 			t.Errorf("dry run: set %s would hold %q, want %q", name, keys, want)
 		}
@@ -321,8 +321,8 @@ func TestTouchesNothing(t *testing.T) {
 
 // TestPlan: what the plan says comes into sets is what enforcement brings there.
 func TestPlan(t *testing.T) {
-	c := capture(t, household)
-	path := policy(t, "enforce", "nftables", householdRules)
+	c := Capture(t, Household)
+	path := Policy(t, "enforce", "nftables", HouseholdRules)
 	out, errs, err := Run(t, "weir", "plan", "-json", "-policy", path, "-workers", "2", "-dir", RingDir(t), "-r", c)
 	if err != nil || errs != "" {
 		t.Fatalf("weir plan: %v\n%s", err, errs)
@@ -346,7 +346,7 @@ func TestPlan(t *testing.T) {
 	if want := map[string]uint64{"video": 4, "web": 1, "names": 2, "all": 10}; !maps.Equal(rules, want) {
 		t.Errorf("flows by rule: %v, want %v", rules, want)
 	}
-	for name, want := range householdSets {
+	for name, want := range HouseholdSets {
 		if name == "live" {
 			// All that ever came. Of the scan some workers tell only that it is over.
 			sets[name] = slices.DeleteFunc(sets[name], func(k string) bool { return k == "203.0.113.66 . 40006" })
@@ -358,5 +358,30 @@ func TestPlan(t *testing.T) {
 		if !slices.Equal(sets[name], want) {
 			t.Errorf("plan: set %s would get %q, want %q", name, sets[name], want)
 		}
+	}
+}
+
+// enforce replays a capture under a policy in a namespace; it must go well and
+// quietly.
+func enforce(t *testing.T, ns *netns.Namespace, path, capture string, args ...string) {
+	t.Helper()
+	args = slices.Concat([]string{"replay", "-quiet", "-dir", RingDir(t), "-policy", path}, args, []string{capture})
+	status, out, errs := Start(t, ns.Command(Program(t, "weir"), args...)).Wait(t)
+	if status != 0 || out != "" || errs != "" {
+		t.Fatalf("weir %s: status %d\n%s%s", strings.Join(args, " "), status, out, errs)
+	}
+}
+
+// wantLifetime checks that an element lives this long from about now.
+func wantLifetime(t *testing.T, s netns.Set, key string, want time.Duration) {
+	t.Helper()
+	const slow = 2 * time.Minute // for a machine in a hurry elsewhere
+	e, ok := s.Elements[key]
+	timeout := s.Timeout
+	if e.Timeout != 0 {
+		timeout = e.Timeout
+	}
+	if !ok || timeout != want || e.Expires > want || e.Expires < want-slow {
+		t.Errorf("element %q is %+v in a set with timeout %v, want one that lives for %v", key, e, s.Timeout, want)
 	}
 }

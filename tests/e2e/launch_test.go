@@ -21,7 +21,7 @@ import (
 // TestTiny: a capture of ten packets, from start to exit. How long it takes is told,
 // not judged: the machine may be busy.
 func TestTiny(t *testing.T) {
-	c := capture(t, household[1:2])
+	c := Capture(t, Household[1:2])
 	var times []time.Duration
 	for range 5 {
 		began := time.Now()
@@ -37,7 +37,7 @@ func TestTiny(t *testing.T) {
 // TestInterrupt: a signal to the launcher, or as a terminal sends it to all, ends the
 // run at once, and nothing is left behind.
 func TestInterrupt(t *testing.T) {
-	c := capture(t, slow())
+	c := Capture(t, Slow())
 	for _, tt := range []struct {
 		name  string
 		sig   syscall.Signal
@@ -54,7 +54,7 @@ func TestInterrupt(t *testing.T) {
 			cmd := exec.Command(Program(t, "weir"), append(append([]string{"replay", "-pace", "1", "-dir", dir}, tt.args...), c)...)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			r := Start(t, cmd)
-			r.Eventually(t, "capd has made its rings", func() bool { return fileExists(filepath.Join(dir, "topology.json")) })
+			r.Eventually(t, "capd has made its rings", func() bool { return exists(filepath.Join(dir, "topology.json")) })
 			pids := r.Children("")
 			if tt.group {
 				if err := syscall.Kill(-r.PID, tt.sig); err != nil {
@@ -67,7 +67,7 @@ func TestInterrupt(t *testing.T) {
 			if status != 1 || errs != "weir: interrupted\n" || !strings.Contains(out, tt.says) {
 				t.Errorf("status %d, want 1\n%s%s", status, out, errs)
 			}
-			leftBehind(t, dir, pids)
+			LeftBehind(t, dir, pids)
 		})
 	}
 }
@@ -76,9 +76,9 @@ func TestInterrupt(t *testing.T) {
 // become another user, included.
 func TestLauncherKilled(t *testing.T) {
 	dir := RingDir(t)
-	r := Start(t, exec.Command(Program(t, "weir"), "replay", "-pace", "1", "-workers", "2", "-dir", dir, capture(t, slow())))
+	r := Start(t, exec.Command(Program(t, "weir"), "replay", "-pace", "1", "-workers", "2", "-dir", dir, Capture(t, Slow())))
 	r.Eventually(t, "both workers read", func() bool {
-		return fileExists(filepath.Join(dir, "pktcur", "c00-w00.cur")) && fileExists(filepath.Join(dir, "pktcur", "c00-w01.cur"))
+		return exists(filepath.Join(dir, "pktcur", "c00-w00.cur")) && exists(filepath.Join(dir, "pktcur", "c00-w01.cur"))
 	})
 	pids := r.Children("")
 	if len(pids) != 4 {
@@ -110,12 +110,12 @@ func alive(pid int) bool {
 // TestKeep: -keep leaves the rings for who wants to look at them, and says where.
 func TestKeep(t *testing.T) {
 	dir := RingDir(t)
-	_, errs, err := Run(t, "weir", "replay", "-quiet", "-keep", "-dir", dir, capture(t, household))
+	_, errs, err := Run(t, "weir", "replay", "-quiet", "-keep", "-dir", dir, Capture(t, Household))
 	if want := "weir: the rings are kept in " + dir + "\n"; err != nil || errs != want {
 		t.Errorf("%v, %q, want %q", err, errs, want)
 	}
 	for _, f := range []string{"pkt/c00-w00.ring", "evt/w00.ring", "flow/w00.slab", "weir.toml"} {
-		if !fileExists(filepath.Join(dir, f)) {
+		if !exists(filepath.Join(dir, f)) {
 			t.Errorf("%s was not kept", f)
 		}
 	}
@@ -126,7 +126,7 @@ func TestKeep(t *testing.T) {
 func TestPace(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	const span = 1500 * time.Millisecond
-	c := capture(t, append(slices.Clone(household), traffic.Conversation{
+	c := Capture(t, append(slices.Clone(Household), traffic.Conversation{
 		Client: ap("192.0.2.99:40099"), Server: ap("198.51.100.99:9"), Kind: traffic.Scan, At: span,
 	}))
 	want := Normal(t, Replay(t, c))
@@ -147,13 +147,13 @@ func TestPace(t *testing.T) {
 // TestSeveralFiles: captures of one run are one stream, as if they were one file; a
 // flow may begin in one and end in another.
 func TestSeveralFiles(t *testing.T) {
-	whole := capture(t, household)
+	whole := Capture(t, Household)
 	parts := split(t, whole, 3)
 	for _, workers := range []string{"1", "2"} {
 		want := Normal(t, Replay(t, "-workers", workers, whole))
 		got := Normal(t, Replay(t, append([]string{"-workers", workers}, parts...)...))
-		if len(want) != len(household) {
-			t.Errorf("%d flows, want %d", len(want), len(household))
+		if len(want) != len(Household) {
+			t.Errorf("%d flows, want %d", len(want), len(Household))
 		}
 		if d := Diff(got, want, 6); d != "" {
 			t.Errorf("%s workers: three files (+) and one (-) differ:\n%s", workers, d)
@@ -191,7 +191,7 @@ func TestProgress(t *testing.T) {
 	if err != nil {
 		t.Skip("script (bsdutils) is not installed")
 	}
-	c := capture(t, household)
+	c := Capture(t, Household)
 	cmd := exec.Command(script, "-qec", Program(t, "weir")+" replay -json "+c+" >/dev/null", "/dev/null")
 	cmd.Stdin = nil
 	status, out, errs := Start(t, cmd).Wait(t)
@@ -214,7 +214,7 @@ func TestScan(t *testing.T) {
 			Server: netip.AddrPortFrom(ip("192.0.2.10"), uint16(1+i)), Kind: traffic.Scan, At: time.Duration(i) * 10 * time.Microsecond,
 		})
 	}
-	c := capture(t, list)
+	c := Capture(t, list)
 	for _, workers := range []string{"1", "4"} {
 		ends := endReasons(t, Replay(t, "-workers", workers, c))
 		if ends["shutdown"] != packets || len(ends) != 1 {
@@ -222,7 +222,7 @@ func TestScan(t *testing.T) {
 		}
 	}
 	if corpus := os.Getenv("WEIR_CORPUS"); corpus != "" {
-		if p := filepath.Join(corpus, "ndpi", "pcap", "synscan.pcap"); fileExists(p) {
+		if p := filepath.Join(corpus, "ndpi", "pcap", "synscan.pcap"); exists(p) {
 			if ends := endReasons(t, Replay(t, p)); ends["evicted"] != 0 {
 				t.Errorf("synscan.pcap: flows by end %v, want none evicted", ends)
 			}
@@ -260,7 +260,7 @@ func TestEveryFlowIsDescribed(t *testing.T) {
 			traffic.Conversation{Client: netip.AddrPortFrom(client, 40000), Server: netip.AddrPortFrom(server, 4000), Kind: traffic.Opaque, At: at + time.Second},
 		)
 	}
-	c := capture(t, list)
+	c := Capture(t, list)
 	for _, workers := range []string{"1", "2"} {
 		bySource := map[string]int{}
 		for _, l := range Replay(t, "-workers", workers, c) {

@@ -21,7 +21,7 @@ func TestWorkersChangeNothing(t *testing.T) {
 	captures := [][]string{{made}}
 	if corpus := os.Getenv("WEIR_CORPUS"); corpus != "" {
 		for _, n := range []string{"1kxun.pcap", "fuzz-2006-06-26-2594.pcap", "instagram.pcap", "dns_exfiltration.pcap"} {
-			if p := filepath.Join(corpus, "ndpi", "pcap", n); fileExists(p) {
+			if p := filepath.Join(corpus, "ndpi", "pcap", n); exists(p) {
 				captures = append(captures, []string{p})
 			}
 		}
@@ -49,9 +49,4 @@ func TestWorkersChangeNothing(t *testing.T) {
 			}
 		}
 	}
-}
-
-func fileExists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

@@ -180,3 +180,8 @@ func Program(t testing.TB, name string) string {
 	t.Helper()
 	return filepath.Join(binaries.Dir(t), name)
 }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

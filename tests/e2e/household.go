@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"weir/tests/netns"
 	"weir/tests/traffic"
@@ -15,9 +14,9 @@ import (
 
 var ap, ip = netip.MustParseAddrPort, netip.MustParseAddr
 
-// household is a small network, said exactly, so that what a policy must make of it
+// Household is a small network, said exactly, so that what a policy must make of it
 // can be written down.
-var household = []traffic.Conversation{
+var Household = []traffic.Conversation{
 	{Client: ap("192.0.2.10:50000"), Server: ap("192.0.2.53:53"), Kind: traffic.DNS, Name: "video.example.org", Answer: ip("198.51.100.1")},
 	{Client: ap("192.0.2.10:40000"), Server: ap("198.51.100.1:443"), Kind: traffic.TLS, Name: "video.example.org", Packets: 3},
 	{Client: ap("192.0.2.10:40001"), Server: ap("198.51.100.1:443"), Kind: traffic.TLS, Name: "video.example.org", Packets: 2, End: traffic.Reset},
@@ -30,8 +29,8 @@ var household = []traffic.Conversation{
 	{Client: ap("[2001:db8::11]:50001"), Server: ap("[2001:db8::53]:53"), Kind: traffic.DNS, Name: "www.example.com", Answer: ip("2001:db8:f::2")},
 }
 
-// householdRules use every kind of key, both families, and both ways to leave.
-const householdRules = `
+// HouseholdRules use every kind of key, both families, and both ways to leave.
+const HouseholdRules = `
 [[set]]
 name = "video4"
 address = "ipv4"
@@ -89,8 +88,8 @@ match = "true"
 nftset = [{ set = "live" }]
 `
 
-// householdSets is what the rules must make of the traffic.
-var householdSets = map[string][]string{
+// HouseholdSets is what the rules must make of the traffic.
+var HouseholdSets = map[string][]string{
 	"video4":   {"192.0.2.10 . 198.51.100.1 . 443", "192.0.2.10 . 198.51.100.2 . 8443"},
 	"video6":   {"2001:db8::10 . 2001:db8:f::1 . 443"},
 	"clients":  {"192.0.2.12"},
@@ -99,8 +98,8 @@ var householdSets = map[string][]string{
 	"live":     {},
 }
 
-// capture writes a capture of the conversations.
-func capture(t *testing.T, list []traffic.Conversation) string {
+// Capture writes a capture of the conversations.
+func Capture(t testing.TB, list []traffic.Conversation) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "capture.pcap")
 	if _, err := traffic.WriteConversations(path, list); err != nil {
@@ -109,8 +108,8 @@ func capture(t *testing.T, list []traffic.Conversation) string {
 	return path
 }
 
-// policy writes a policy of this mode and target.
-func policy(t *testing.T, mode, target, rest string) string {
+// Policy writes a policy of this mode and target.
+func Policy(t testing.TB, mode, target, rest string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "policy.toml")
 	text := "[policy]\nmode = \"" + mode + "\"\ntarget = \"" + target + "\"\n" + rest
@@ -120,19 +119,8 @@ func policy(t *testing.T, mode, target, rest string) string {
 	return path
 }
 
-// enforce replays a capture under a policy in a namespace; it must go well and
-// quietly.
-func enforce(t *testing.T, ns *netns.Namespace, path, capture string, args ...string) {
-	t.Helper()
-	args = slices.Concat([]string{"replay", "-quiet", "-dir", RingDir(t), "-policy", path}, args, []string{capture})
-	status, out, errs := Start(t, ns.Command(Program(t, "weir"), args...)).Wait(t)
-	if status != 0 || out != "" || errs != "" {
-		t.Fatalf("weir %s: status %d\n%s%s", strings.Join(args, " "), status, out, errs)
-	}
-}
-
-// wantSets compares the sets of table inet weir with those wanted, by their keys.
-func wantSets(t *testing.T, ns *netns.Namespace, want map[string][]string) map[string]netns.Set {
+// WantSets compares the sets of table inet weir with those wanted, by their keys.
+func WantSets(t testing.TB, ns *netns.Namespace, want map[string][]string) map[string]netns.Set {
 	t.Helper()
 	got := ns.Sets(t, "inet", "weir")
 	for name, keys := range want {
@@ -149,18 +137,4 @@ func wantSets(t *testing.T, ns *netns.Namespace, want map[string][]string) map[s
 		}
 	}
 	return got
-}
-
-// wantLifetime checks that an element lives this long from about now.
-func wantLifetime(t *testing.T, s netns.Set, key string, want time.Duration) {
-	t.Helper()
-	const slow = 2 * time.Minute // for a machine in a hurry elsewhere
-	e, ok := s.Elements[key]
-	timeout := s.Timeout
-	if e.Timeout != 0 {
-		timeout = e.Timeout
-	}
-	if !ok || timeout != want || e.Expires > want || e.Expires < want-slow {
-		t.Errorf("element %q is %+v in a set with timeout %v, want one that lives for %v", key, e, s.Timeout, want)
-	}
 }
