@@ -58,7 +58,9 @@ type Catalog struct {
 	lines    uint32
 	maxProbe uint32
 	single   bool   // there are entries of one label
-	names    []byte // these alias the file
+	bits     uint32 // of the filter
+	filter   []byte // these alias the file
+	names    []byte
 	wilds    []byte
 	values   []byte
 	nets     []byte
@@ -113,6 +115,8 @@ func Parse(b []byte) (*Catalog, error) {
 		maxProbe: hd.MaxProbe,
 		single:   hd.Single,
 		lines:    uint32(len(secs[format.Names]) / format.LineSize),
+		bits:     uint32(len(secs[format.Filter]) * 8),
+		filter:   secs[format.Filter],
 		names:    secs[format.Names],
 		wilds:    secs[format.Wilds],
 		values:   secs[format.Values],

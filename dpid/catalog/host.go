@@ -111,7 +111,11 @@ func (c *Catalog) take(w *walk, kind Kind, entry, row uint32, from int) {
 // find returns the flags and the row of a slot.
 func (c *Catalog) find(h format.Hash) (uint32, bool) {
 	le := binary.LittleEndian
-	f, line := h.Fingerprint(), format.Line(h.Place(), c.lines)
+	place := h.Place()
+	if i := place.Bit(c.bits); c.filter[i/8]>>(i%8)&1 == 0 {
+		return 0, false
+	}
+	f, line := h.Fingerprint(), place.Line(c.lines)
 	for range c.maxProbe {
 		b := c.names[int(line)*format.LineSize:][:format.LineSize:format.LineSize]
 		for i := 0; i < format.LineSlots*format.SlotSize; i += format.SlotSize {

@@ -30,10 +30,10 @@ type names struct {
 	used  int
 }
 
-// slot is 16 bytes so that millions of them stay affordable.
+// slot is 24 bytes so that millions of them stay affordable.
 type slot struct {
 	fingerprint uint64 // 0 for empty
-	place       uint32
+	place       format.Place
 	ref         uint32 // flags and row, as in the file
 }
 
@@ -51,7 +51,7 @@ func (n *names) at(h format.Hash) *slot {
 	return s
 }
 
-func (n *names) find(fingerprint uint64, place uint32) *slot {
+func (n *names) find(fingerprint uint64, place format.Place) *slot {
 	mask := len(n.slots) - 1
 	for i := int(fingerprint) & mask; ; i = (i + 1) & mask {
 		s := &n.slots[i]
@@ -170,7 +170,7 @@ func (b *Builder) buildNames(secs *[format.NumSections][]byte) (format.Header, e
 	for lines := uint32(len(all)/perLine + 1); ; lines += lines/4 + 1 {
 		table, probe := layOut(all, lines)
 		if probe <= format.MaxProbe {
-			secs[format.Names] = table
+			secs[format.Names], secs[format.Filter] = table, filter(all)
 			return format.Header{Seed: seed, MaxProbe: probe, Single: b.single}, nil
 		}
 		if lines > math.MaxUint32/2/format.LineSize {
@@ -179,13 +179,23 @@ func (b *Builder) buildNames(secs *[format.NumSections][]byte) (format.Header, e
 	}
 }
 
+// filter sets the bit of every slot.
+func filter(all []slot) []byte {
+	bits := make([]byte, len(all)*format.FilterBits/8+1)
+	for _, s := range all {
+		i := s.place.Bit(uint32(len(bits) * 8))
+		bits[i/8] |= 1 << (i % 8)
+	}
+	return bits
+}
+
 // layOut fills the lines and returns the most lines that a look-up visits.
 func layOut(all []slot, lines uint32) ([]byte, uint32) {
 	table := make([]byte, int(lines)*format.LineSize)
 	fill := make([]uint8, lines)
 	longest := uint32(1)
 	for _, s := range all {
-		line, probe := format.Line(s.place, lines), uint32(1)
+		line, probe := s.place.Line(lines), uint32(1)
 		for fill[line] == format.LineSlots {
 			if probe++; probe > format.MaxProbe {
 				return nil, probe

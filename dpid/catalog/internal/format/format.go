@@ -52,6 +52,7 @@ const (
 	Apps              // AppSize each, by id
 	Lists             // ListSize each; row = bit in a value's list mask
 	Values            // ValueSize each; row 0 is "nothing"
+	Filter            // FilterBits bits a slot, see names.go
 	Names             // lines of LineSize bytes, see names.go
 	Wilds             // WildSize each
 	Nets              // NetSize each; row 0 is "nothing"
@@ -90,7 +91,7 @@ const (
 
 // sizes are the record sizes that a section's length must be a multiple of.
 var sizes = [NumSections]uint64{
-	CategorySize, AppSize, ListSize, ValueSize, LineSize,
+	CategorySize, AppSize, ListSize, ValueSize, 1, LineSize,
 	WildSize, NetSize, V4Size, V6Size, JA4Size, PatternSize, 1,
 }
 
@@ -146,8 +147,8 @@ func Parse(b []byte) (Header, [NumSections][]byte, error) {
 		secs[i] = b[off : off+size : off+size]
 	}
 	hd := Header{Seed: le.Uint64(h[offSeed:]), MaxProbe: le.Uint32(h[offMaxProbe:]), Single: le.Uint16(h[offSingle:]) != 0}
-	// At least one line, so that a look-up always has one to look into.
-	if len(secs[Names]) == 0 || hd.MaxProbe > MaxProbe {
+	// At least one line and one byte, so that a look-up always has one to look into.
+	if len(secs[Names]) == 0 || len(secs[Filter]) == 0 || hd.MaxProbe > MaxProbe {
 		return Header{}, secs, fmt.Errorf("%w: name table geometry", ErrCorrupt)
 	}
 	if crc32.Checksum(b[HeaderSize:], castagnoli) != le.Uint32(h[offBodyCRC:]) {

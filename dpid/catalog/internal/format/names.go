@@ -43,6 +43,12 @@ const (
 	MaxRow   = 1<<(32-FlagBits) - 1
 )
 
+// FilterBits is how many bits of the filter there are for a slot. One of them
+// is set for it; a name whose bit is not set is not there. The filter of a
+// million names fits in a second-level cache, which spares most names that
+// nobody lists the access to the lines.
+const FilterBits = 4
+
 // MaxProbe bounds how many lines a look-up may visit.
 const MaxProbe = 32
 
@@ -108,11 +114,17 @@ func (h Hash) Fingerprint() uint64 {
 	return 1
 }
 
-// Place is 32 bits that choose the line, see Line.
-func (h Hash) Place() uint32 { return uint32(fold(h.b, mul3) >> 32) }
+// Place chooses the line of a slot and its bit in the filter.
+func (h Hash) Place() Place { return Place(fold(h.b, mul3)) }
+
+// Place is 64 bits of a hash: the upper half for Line, the lower for Bit.
+type Place uint64
 
 // Line is the line of a place, of n.
-func Line(place, n uint32) uint32 { return uint32(uint64(place) * uint64(n) >> 32) }
+func (p Place) Line(n uint32) uint32 { return uint32(uint64(p) >> 32 * uint64(n) >> 32) }
+
+// Bit is the bit of a place in a filter of n bits.
+func (p Place) Bit(n uint32) uint32 { return uint32(uint64(uint32(p)) * uint64(n) >> 32) }
 
 func fold(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
