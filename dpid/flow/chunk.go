@@ -117,30 +117,43 @@ func (t *Table) Describe(r *Record, desc []byte) bool {
 	return true
 }
 
-// Description appends the flow's description to dst. A flow without one gives the
-// empty description.
+// Description appends the flow's description to dst, DescriptionLen bytes. A flow
+// without one gives the empty description.
 func (t *Table) Description(dst []byte, r *Record) []byte {
-	c := r.chunk()
-	if c == 0 || c > t.chunks {
-		return append(dst, emptyDescription[:]...)
+	start, n := len(dst), t.DescriptionLen(r)
+	if c, told := t.described(r); told == n {
+		dst = t.pool.get(dst, c, n)
 	}
-	head := t.chunkAt(c - 1)[4 : 4+event.DescriptionSize]
-	n := event.DescriptionSize + int(binary.LittleEndian.Uint16(head[30:]))
-	for _, l := range head[24:29] {
-		n += int(l)
-	}
-	if n > event.MaxFlow-event.DescriptionAt { // foreign bytes: tell nothing
-		return append(dst, emptyDescription[:]...)
-	}
-	start := len(dst)
-	dst = t.pool.get(dst, c-1, n)
-	if len(dst)-start < n { // a chain cut by foreign bytes: nothing rather than half
-		return append(dst[:start], emptyDescription[:]...)
+	if got := len(dst) - start; got < n { // none, or foreign bytes: nothing rather than half
+		dst = append(dst, make([]byte, n-got)...)
+		clear(dst[start:])
 	}
 	return dst
 }
 
-var emptyDescription [event.DescriptionSize]byte
+// DescriptionLen returns the length in bytes of the flow's description.
+func (t *Table) DescriptionLen(r *Record) int {
+	_, n := t.described(r)
+	if n == 0 || n > event.MaxFlow-event.DescriptionAt {
+		return event.DescriptionSize
+	}
+	return n
+}
+
+// described returns the first chunk of the flow's description and the length that
+// it says it has, 0 when there is none.
+func (t *Table) described(r *Record) (first uint32, n int) {
+	first = r.chunk() - 1
+	if first >= t.chunks {
+		return first, 0
+	}
+	head := t.chunkAt(first)[4 : 4+event.DescriptionSize]
+	n = event.DescriptionSize + int(binary.LittleEndian.Uint16(head[30:]))
+	for _, l := range head[24:29] {
+		n += int(l)
+	}
+	return first, n
+}
 
 // Described reports whether the flow has a description.
 func (r *Record) Described() bool { return r.chunk() != 0 }

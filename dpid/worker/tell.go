@@ -40,16 +40,14 @@ func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 		r.Set(flow.Announced)
 		rev = r.NextRev()
 	}
-	w.text.old = w.table.Description(w.text.old[:0], r)
-	desc := w.text.old
-	b := w.events.Reserve(uint16(t), event.Version, flags, r.Last(), event.DescriptionAt+len(desc))
+	size := event.DescriptionAt + w.table.DescriptionLen(r)
+	b := w.events.Reserve(uint16(t), event.Version, flags, r.Last(), size)
 	if b == nil {
 		panic("BUG: worker: an event is larger than a ring record")
 	}
 	w.encode(b, r, rev)
-	b = b[event.DescriptionAt:]
-	copy(b, desc)
-	b[21] = reason // end reason, byte 133 of the payload
+	b = w.table.Description(b[:event.DescriptionAt:size], r)
+	b[event.DescriptionAt+21] = reason // end reason, byte 133 of the payload
 	w.emitted++
 }
 

@@ -31,7 +31,6 @@ type Producer struct {
 	shared  statsLine
 
 	readers registry
-	looked  uint64 // position when newReaders last asked
 	lag     uint64 // of the slowest reader that is not lapped, at the last step
 
 	m         *layout.Mapping
@@ -155,7 +154,6 @@ func (p *Producer) advance(end uint64) {
 	}
 	target := end + intentStep
 	if p.cfg.Wait {
-		p.looked = p.next - intentStep // look for readers now: something is overwritten
 		p.waitUntil(end, nil)
 		if limit, ok := p.limit(); ok && int64(target-limit) > 0 && int64(limit-end) >= 0 {
 			target = limit

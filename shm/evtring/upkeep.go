@@ -192,8 +192,9 @@ func (p *Producer) limit() (uint64, bool) {
 // waitUntil waits until position end may be written; without a deadline for ever.
 func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 	// Readers may have come since: look often enough that none of them can be
-	// overtaken before it was seen.
-	if p.next-p.readers.at >= (p.mask+1)/4 || p.newReaders() {
+	// overtaken before it was seen, that is where something is overwritten (which has
+	// no deadline). It is a system call, and WaitRoom is called for every batch.
+	if p.next-p.readers.at >= (p.mask+1)/4 || deadline == nil && p.readers.changed(p.cfg.CursorDir) {
 		p.scan()
 	}
 	if limit, ok := p.limit(); !ok || int64(limit-end) >= 0 {
@@ -223,17 +224,6 @@ func (p *Producer) waitUntil(end uint64, deadline *time.Time) bool {
 		layout.FutexWait(layout.LowHalf(r.file.Position), uint32(pos), slice)
 		p.waited()
 	}
-}
-
-// newReaders reports whether cursors may have come or gone. It asks the file system
-// once for each step of intent: a reader begins at least a step away from what is
-// overwritten next, and a producer without news has nothing to ask for.
-func (p *Producer) newReaders() bool {
-	if p.next-p.looked < intentStep {
-		return false
-	}
-	p.looked = p.next
-	return p.readers.changed(p.cfg.CursorDir)
 }
 
 // waited looks after the readers during a wait, and gives the dead up.
