@@ -50,8 +50,10 @@ const perBucket = 10
 
 // index finds slots by hash. It is derived from the slab and private.
 type index struct {
-	b    []bucket
-	mask uint32
+	b     []bucket
+	mask  uint32
+	n     int // entries
+	limit int // most entries before it must grow
 }
 
 // newIndex makes an index for flows records, at most four fifths full.
@@ -61,15 +63,16 @@ func newIndex(flows int) (index, error) {
 		n *= 2
 	}
 	b, err := newBuckets(n)
-	return index{b: b, mask: uint32(n - 1)}, err
+	return index{b: b, mask: uint32(n - 1), limit: n * perBucket * 4 / 5}, err
 }
 
 func (x *index) home(hi uint64) uint32 { return uint32(hi) & x.mask }
 
 func tagOf(lo uint64) uint16 { return uint16(lo >> 48) }
 
-// insert adds slot. The index always has room: it is sized by the slab.
+// insert adds slot. Precondition: n < limit.
 func (x *index) insert(lo, hi uint64, slot uint32) {
+	x.n++
 	home := x.home(hi)
 	for i := home; ; i = (i + 1) & x.mask {
 		b := &x.b[i]
@@ -92,6 +95,7 @@ func (x *index) remove(lo, hi uint64, slot uint32) {
 		for j := range b.slot {
 			if b.slot[j] == slot+1 {
 				b.slot[j] = 0
+				x.n--
 				for k := home; k != i; k = (k + 1) & x.mask {
 					x.b[k].over--
 				}
@@ -103,4 +107,24 @@ func (x *index) remove(lo, hi uint64, slot uint32) {
 		}
 	}
 	panic("BUG: flow: record is not in the index")
+}
+
+// firstIndex is how many flows the index of a table begins with whose memory comes
+// when it is used. Others have all of it from the start: growing takes time.
+const firstIndex = 1 << 15
+
+// growIndex doubles the index and reports whether there was memory for it.
+func (t *Table) growIndex() bool {
+	x, err := newIndex(2 * t.index.limit)
+	if err != nil {
+		return false
+	}
+	for slot := range t.unused {
+		if r := t.record(slot); r.State() != Free && r.State() != Ended {
+			x.insert(r.HashLo(), r.HashHi(), slot)
+		}
+	}
+	freeBuckets(t.index.b)
+	t.index = x
+	return true
 }

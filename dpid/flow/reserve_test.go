@@ -60,3 +60,43 @@ func TestReserve(t *testing.T) {
 		t.Error("Full() = true after a flow was freed")
 	}
 }
+
+// TestGrowIndex: an index that began small finds every flow after it has grown, also
+// those that were detached and begun anew on the way.
+func TestGrowIndex(t *testing.T) {
+	const flows = 5 * firstIndex
+	g := Geometry{Flows: flows, Chunks: 64}
+	table, _, err := Open(make([]byte, g.Size()), true, 0, Options{
+		Geometry: g, Seed: seed, SlabID: 1, Deadline: func(r *Record) uint64 { return r.Last() + second },
+		Reserve: func([]byte) bool { return true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := len(table.index.b)
+	gone := map[int]bool{}
+	for i := 0; i < flows; {
+		table.Begin(0, 0, 0)
+		for ; i < flows && table.Room(3) && !table.Full(false); i++ {
+			k, lo, hi := key(i)
+			slot, r := table.Create(&k, lo, hi, second, 0, Alive)
+			if i%5 == 0 {
+				gone[i] = true
+				table.Detach(slot, r)
+				table.Release(slot)
+			}
+		}
+		table.Prepare(0, false)
+		table.Commit()
+	}
+	if len(table.index.b) < 4*begun || table.index.n != table.Live() {
+		t.Errorf("index of %d buckets, %d at first, with %d entries for %d flows", len(table.index.b), begun, table.index.n, table.Live())
+	}
+	for i := range flows {
+		_, lo, hi := key(i)
+		slot, ok := table.Find(lo, hi)
+		if ok == gone[i] || ok && table.Record(slot).HashLo() != lo {
+			t.Fatalf("Find of flow %d = %d, %v, want %v", i, slot, ok, !gone[i])
+		}
+	}
+}

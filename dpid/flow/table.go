@@ -77,7 +77,11 @@ func Open(mem []byte, fresh bool, events uint64, opt Options) (*Table, Adopted, 
 		t.opt.Probation = max(64, opt.Flows/8)
 	}
 	var err error
-	if t.index, err = newIndex(opt.Flows); err != nil {
+	indexed := opt.Flows
+	if opt.Reserve != nil {
+		indexed = min(indexed, max(firstIndex, 2*int(t.u32(ctlSlots))))
+	}
+	if t.index, err = newIndex(indexed); err != nil {
 		return nil, Adopted{}, err
 	}
 	if t.wheel, err = newWheel(opt.Flows); err != nil {
@@ -176,7 +180,8 @@ func (t *Table) Is(slot uint32, lo, hi uint64) bool {
 // Full reports whether Create needs an eviction first: no free record, or, for a
 // flow that begins in probation, a full probation area.
 func (t *Table) Full(probation bool) bool {
-	return t.firstFree == none && !t.fresh() || probation && t.probation.n >= t.opt.Probation
+	return t.firstFree == none && !t.fresh() || t.index.n == t.index.limit && !t.growIndex() ||
+		probation && t.probation.n >= t.opt.Probation
 }
 
 // Create begins a flow in state s. Precondition: !Full(s == Probation) and Room(1).

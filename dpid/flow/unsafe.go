@@ -12,6 +12,10 @@ func bucketsOf(mem []byte, n int) []bucket {
 	return unsafe.Slice((*bucket)(unsafe.Pointer(unsafe.SliceData(mem))), n)
 }
 
+func bytesOf(b []bucket) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(b))), len(b)*bucketSize)
+}
+
 func wordsOf(mem []byte, n int) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(mem))), n)
 }

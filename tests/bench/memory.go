@@ -116,13 +116,14 @@ func newWorker(root layout.Root, ring *pktring.Consumer, catalogFile string, see
 	keep := func(c io.Closer) { open = append(open, c) }
 	dissect.Prepare()
 	events, err := evtring.OpenProducer(evtring.Config{
-		Path: root.EventRing(0), Capacity: 64 << 20, CursorDir: root.EventCursors(), Wait: true, Mode: 0o640})
+		Path: root.EventRing(0), Capacity: 8 << 20, CursorDir: root.EventCursors(), Wait: true, Mode: 0o640})
 	if err != nil {
 		return nil, done, err
 	}
 	keep(events)
-	g := flow.Geometry{Flows: 1 << 20, Chunks: 1 << 20 * 512 / flow.ChunkSize}
-	slab, fresh, err := layout.CreateOrOpen(root.Slab(0), layout.Spec{Magic: 0x42414c53, ABIMajor: 1, Size: int64(g.Size()), Mode: 0o640})
+	g := flow.Geometry{Flows: 1 << 21, Chunks: 1 << 21 * 128 / flow.ChunkSize}
+	slab, fresh, err := layout.CreateOrOpen(root.Slab(0), layout.Spec{
+		Magic: 0x42414c53, ABIMajor: 1, Size: int64(g.Size()), Mode: 0o640, Sparse: true})
 	if err != nil {
 		return nil, done, err
 	}
@@ -143,13 +144,19 @@ func newWorker(root layout.Root, ring *pktring.Consumer, catalogFile string, see
 	}
 	times := benchTimeouts
 	table, adopted, err := flow.Open(slab.Bytes(), fresh, events.Tail(), flow.Options{
-		Geometry: g, Seed: seed, SlabID: 1, Deadline: times.Deadline()})
+		Geometry: g, Seed: seed, SlabID: 1, Deadline: times.Deadline(), Probation: g.Flows,
+		Reserve: func(part []byte) bool {
+			for i := 0; i < len(part); i += os.Getpagesize() {
+				part[i] = 0
+			}
+			return true
+		}})
 	if err != nil {
 		return nil, done, err
 	}
 	w = &benchWorker{count: map[string]uint64{}}
 	w.worker = worker.New(worker.Settings{
-		Offline: true, Timeouts: times, MaxPackets: 32, Contexts: 1 << 14, Spin: pktring.Spin, Sleep: 10 * time.Millisecond,
+		Offline: true, Timeouts: times, MaxPackets: 32, Contexts: 1 << 15, Spin: pktring.Spin, Sleep: 10 * time.Millisecond,
 	}, worker.Parts{
 		Rings: []*pktring.Consumer{ring}, Events: events, Table: table, Adopted: adopted, Hints: hint.NewWriter(hints.Bytes()),
 		Names: hint.NewReader([][]byte{hints.Bytes()}), Catalog: names, Log: slog.New(slog.DiscardHandler),
