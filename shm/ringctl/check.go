@@ -3,6 +3,8 @@ package main
 import (
 	"flag"
 	"fmt"
+	"slices"
+	"time"
 
 	"weir/shm/ringctl/law"
 )
@@ -26,11 +28,10 @@ type checkJSON struct {
 }
 
 func (e *env) check(verbose bool) error {
-	in, err := e.look()
+	found, err := e.settled()
 	if err != nil {
 		return err
 	}
-	found := law.Check(in)
 	var broken, notes int
 	for _, f := range found {
 		switch f.Result {
@@ -55,4 +56,22 @@ func (e *env) check(verbose bool) error {
 		return errBroken
 	}
 	return nil
+}
+
+// settled checks, and checks a live instance again where something looks broken: an
+// owner that leaves or comes while we look writes one word after the other.
+func (e *env) settled() (found []law.Finding, err error) {
+	const tries = 3
+	for i := range tries {
+		in, err := e.look()
+		if err != nil {
+			return nil, err
+		}
+		found = law.Check(in)
+		sound := !slices.ContainsFunc(found, func(f law.Finding) bool { return f.Result == law.Broken })
+		if sound || !in.AnyAlive() || i == tries-1 || !e.pause(100*time.Millisecond) {
+			break
+		}
+	}
+	return found, nil
 }

@@ -79,7 +79,7 @@ func visit(r *look.Ring, want choose, sum *dumpJSON, f func(*record) error) erro
 		if !want(&rec) {
 			continue
 		}
-		payload, err := v.Record(rec.pos, &desc, buf[:0])
+		payload, err := look.Record(v, rec.pos, &desc, buf[:0])
 		switch {
 		case errors.Is(err, pktring.ErrGone):
 			sum.Gone++

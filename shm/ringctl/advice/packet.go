@@ -178,7 +178,7 @@ func (j *judge) workerAlive(f Finding, r *look.Ring, rd *look.Reader, unread str
 		f.Level = Slow
 		f.What = fmt.Sprintf("is slower than capd: %s, %s full; it reads %s a second, %s a second come", unread, Percent(r.Fill()),
 			Count(uint64(c.PerSecond(m.Position))), Count(uint64(c.PerSecond(c.Tail))))
-		f.Do = "more workers, or a larger ring"
+		f.Do = "more workers; in a replay at full speed this is no fault"
 	default:
 		return
 	}

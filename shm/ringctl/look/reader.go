@@ -58,19 +58,18 @@ func (r *Ring) reader(path, name string, kind cursor.Kind) *Reader {
 // place says where in the ring a reader is.
 func (r *Ring) place(rd *Reader) {
 	pos := rd.Info.Position
-	tail := r.Tail
-	if int64(tail-pos) < 0 {
+	if ahead := int64(pos - r.Tail); ahead > 0 {
 		// Read since the tail was, or damaged: the tail of now tells.
-		if now, err := r.word(layout.OffHot); err == nil {
-			tail = now
-		}
+		tail, err := r.word(layout.OffHot)
+		rd.Beyond = err != nil || int64(tail-pos) < 0
+	} else {
+		rd.Beyond = r.Kind != Event && r.Tail-pos > r.Size
 	}
-	rd.Beyond = int64(tail-pos) < 0
 	if r.Kind == Event {
 		rd.Lapped = !rd.Beyond && r.Intent-pos > r.Size && int64(r.Intent-pos) > 0
 		rd.Beyond = rd.Beyond || pos%eventAlign != 0
 	} else {
-		rd.Beyond = rd.Beyond || int64(pos-r.Freed) < 0 || tail-pos > r.Size
+		rd.Beyond = rd.Beyond || int64(pos-r.Freed) < 0
 	}
 	if !rd.Beyond {
 		rd.Lag = r.lag(pos)

@@ -2,6 +2,7 @@ package look
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 
 	"weir/shm/cursor"
@@ -91,7 +92,7 @@ func (in *Instance) packetRing(kind Kind, folder, cursors, name string) {
 		return
 	}
 	defer func() { _ = v.Close() }()
-	i, err := v.Info() // tail, before the cursor
+	i, err := infoOf(v)
 	if err == nil {
 		err = r.file()
 	}
@@ -120,6 +121,39 @@ func (in *Instance) packetRing(kind Kind, folder, cursors, name string) {
 	if rd.Err != nil && !missing(rd.Err) {
 		in.problem(name+" cursor", rd.Path, rd.Err)
 	}
+}
+
+// infoOf reads a ring's words: what was given free before the tail, which moves
+// ahead of it. The cursor between them is read after both. Where a ring turns over
+// in between, it is read again.
+func infoOf(v *pktring.View) (i pktring.Info, err error) {
+	const tries = 10
+	for range tries {
+		first, err := v.Info()
+		if err != nil {
+			return first, err
+		}
+		if i, err = v.Info(); err != nil {
+			return i, err
+		}
+		i.Freed = first.Freed
+		if i.Tail-i.Freed <= uint64(i.Descriptors) {
+			break
+		}
+	}
+	return i, nil
+}
+
+// Record copies the record at pos like View.Record. A record that was given free
+// while it was copied is gone, whatever the copy looks like.
+func Record(v *pktring.View, pos uint64, desc *[pktring.DescSize]byte, buf []byte) ([]byte, error) {
+	payload, err := v.Record(pos, desc, buf)
+	if errors.Is(err, layout.ErrCorrupt) {
+		if i, again := v.Info(); again == nil && int64(i.Freed-pos) > 0 {
+			return nil, pktring.ErrGone
+		}
+	}
+	return payload, err
 }
 
 // file reads what the packages of the rings do not tell: the file itself, and
@@ -159,10 +193,10 @@ func payloadUsed(v *pktring.View, head, tail, size uint64) uint64 {
 	if head == tail {
 		return 0
 	}
-	if _, err := v.Record(head, &first, nil); err != nil {
+	if _, err := Record(v, head, &first, nil); err != nil {
 		return 0
 	}
-	payload, err := v.Record(tail-1, &last, nil)
+	payload, err := Record(v, tail-1, &last, nil)
 	if err != nil {
 		return 0
 	}
