@@ -22,7 +22,7 @@ const patience = 30 * time.Second
 // Running is one of our programs at work.
 type Running struct {
 	PID  int
-	done chan struct{}
+	done chan struct{} // closed at the end
 	err  error
 	out  text
 	errs text
@@ -79,6 +79,9 @@ func (r *Running) Signal(t testing.TB, sig syscall.Signal) {
 	}
 }
 
+// Done is closed when the program has ended.
+func (r *Running) Done() <-chan struct{} { return r.done }
+
 // Ended reports whether the program has ended.
 func (r *Running) Ended() bool {
 	select {
@@ -116,6 +119,19 @@ func exitStatus(t testing.TB, err error) int {
 
 // Children returns the processes of that name that r started, "" for all.
 func (r *Running) Children(name string) []int { return Children(r.PID, name) }
+
+// Daemons returns the processes that r started as this program, and with this first
+// argument when a second word names one, as in "policyd enforce".
+func (r *Running) Daemons(command string) (pids []int) {
+	name, arg, _ := strings.Cut(command, " ")
+	for _, pid := range r.Children(name) {
+		b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+		if args := strings.Split(string(b), "\x00"); err == nil && (arg == "" || len(args) > 1 && args[1] == arg) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
 
 // Eventually waits until ok. It fails the test when the program ends before, or when
 // that takes too long.
