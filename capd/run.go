@@ -65,6 +65,9 @@ func open(env *daemon.Env) (r *runner, err error) {
 		return r, err
 	}
 	r.topo = topology.Topology{Threads: 1, Workers: r.cfg.Workers.Count, SeedID: seed.ID}
+	if old, err := topology.Load(r.root.Topology()); err == nil && last != nil {
+		r.topo.Interfaces = old.Interfaces // others print by them while we read them again
+	}
 	if err := r.topo.Save(r.root.Topology()); err != nil {
 		return r, err
 	}
@@ -159,6 +162,7 @@ func (r *runner) capture(ctx context.Context, name string) error {
 	}
 	defer func() { _ = f.Close() }()
 	r.file, r.seen = f, 0
+	r.interfaces()
 	before, first := r.steer.Counters(), r.steer.Frames()
 	if err := r.steer.Run(ctx, f); err != nil {
 		return err
