@@ -8,3 +8,5 @@ const (
 )
 
 var allowedArch = []uint32{unix.SYS_NEWFSTATAT, unix.SYS_EPOLL_WAIT, unix.SYS_ARCH_PRCTL}
+
+var fcntls = []uint32{unix.SYS_FCNTL}

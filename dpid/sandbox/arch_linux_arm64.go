@@ -8,3 +8,5 @@ const (
 )
 
 var allowedArch = []uint32{unix.SYS_FSTATAT}
+
+var fcntls = []uint32{unix.SYS_FCNTL}

@@ -20,6 +20,9 @@ func Enter(name, dir string) (r Report, err error) {
 			return r, err
 		}
 	}
+	if err := dropCapabilities(); err != nil { // a service manager may have given some to the user
+		return r, fmt.Errorf("drop capabilities: %w", err)
+	}
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
 		return r, fmt.Errorf("set no_new_privs: %w", err)
 	}

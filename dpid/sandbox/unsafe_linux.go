@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,4 +53,15 @@ func deathSignalOf() uintptr {
 		return 0
 	}
 	return uintptr(sig)
+}
+
+// dropCapabilities is capset(2) with nothing, for all threads. It works for everybody;
+// what the user's change has taken already is gone already.
+func dropCapabilities() error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData // 64 bits of each set
+	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&none)), 0); e != 0 {
+		return e
+	}
+	return nil
 }
