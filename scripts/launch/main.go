@@ -40,6 +40,9 @@ func run(args []string) int {
 		fmt.Fprint(os.Stderr, usage)
 		return exitUsage
 	}
+	// The daemons, not in the foreground of a terminal, write there; some terminals stop
+	// who does that, unless he ignores it. They inherit that.
+	signal.Ignore(syscall.SIGTTOU)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	switch args[0] {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // process is one daemon, through all its lives.
@@ -29,10 +27,9 @@ type process struct {
 }
 
 // start starts p, for the first time or again; its end is sent to ends.
-func (p *process) start(ctx context.Context, j *job, ends chan<- *process) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(j.bin, p.name), p.args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
+func (p *process) start(j *job, ends chan<- *process) error {
+	cmd := exec.Command(filepath.Join(j.bin, p.name), p.args...)
+	cmd.WaitDelay = stopTime // for what it may have left holding the log
 	cmd.Dir = j.Dir
 	p.log = &lastWord{w: j.Stderr}
 	cmd.Stderr = p.log
@@ -42,8 +39,9 @@ func (p *process) start(ctx context.Context, j *job, ends chan<- *process) error
 	if p.out != nil { // a nil *os.File would not be a nil io.Writer
 		cmd.Stdout = p.out
 	}
-	// Nobody outlives the launcher, however it ends.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// Nobody outlives the launcher, however it ends. The keyboard's signals are for the
+	// launcher, which passes them on: a daemon takes a second one for impatience.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}

@@ -64,7 +64,7 @@ func (s *set) startAll(ctx context.Context) error {
 	var files []string
 	for w := range s.job.Workers {
 		files = append(files, s.root.Stat(fmt.Sprintf("w%02d", w)))
-		if err := s.start(ctx, &process{name: "dpid", args: []string{"-config", conf, "-worker", strconv.Itoa(w)}}); err != nil {
+		if err := s.start(&process{name: "dpid", args: []string{"-config", conf, "-worker", strconv.Itoa(w)}}); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func (s *set) startAll(ctx context.Context) error {
 	if err := s.await(ctx, files); err != nil {
 		return err
 	}
-	readers, err := s.startReaders(ctx)
+	readers, err := s.startReaders()
 	if err != nil {
 		return err
 	}
@@ -87,22 +87,22 @@ func (s *set) startAll(ctx context.Context) error {
 	if err := s.await(ctx, files); err != nil {
 		return err
 	}
-	return s.start(ctx, &process{name: "capd", args: append([]string{"-config", conf}, s.job.Captures...)})
+	return s.start(&process{name: "capd", args: append([]string{"-config", conf}, s.job.Captures...)})
 }
 
 // startReaders starts policyd where there is a policy, and what prints: the plan, or
 // the flows when they are wanted. It returns the names of their cursors.
-func (s *set) startReaders(ctx context.Context) (cursors []string, err error) {
+func (s *set) startReaders() (cursors []string, err error) {
 	printer := &process{out: s.job.Stdout}
 	if s.job.JSON {
 		printer.args = []string{"-json"}
 	}
 	if s.job.Plan {
-		return []string{"plan"}, s.startPolicyd(ctx, "plan", printer)
+		return []string{"plan"}, s.startPolicyd("plan", printer)
 	}
 	if s.job.Policy != "" {
 		cursors = append(cursors, "policyd")
-		if err := s.startPolicyd(ctx, "enforce", &process{out: s.job.Stderr}); err != nil {
+		if err := s.startPolicyd("enforce", &process{out: s.job.Stderr}); err != nil {
 			return nil, err
 		}
 	}
@@ -112,16 +112,16 @@ func (s *set) startReaders(ctx context.Context) (cursors []string, err error) {
 	if terminal(s.job.Stderr) {
 		printer.tty = s.job.Stderr // for its progress line
 	}
-	return append(cursors, "flows"), s.startPolicyd(ctx, "flows", printer)
+	return append(cursors, "flows"), s.startPolicyd("flows", printer)
 }
 
-func (s *set) startPolicyd(ctx context.Context, command string, p *process) error {
+func (s *set) startPolicyd(command string, p *process) error {
 	p.name, p.args = "policyd", append([]string{command, "-config", s.job.conf, "-drain"}, p.args...)
-	return s.start(ctx, p)
+	return s.start(p)
 }
 
-func (s *set) start(ctx context.Context, p *process) error {
-	if err := p.start(ctx, s.job, s.ends); err != nil {
+func (s *set) start(p *process) error {
+	if err := p.start(s.job, s.ends); err != nil {
 		return err
 	}
 	if p.live == 1 {
@@ -175,9 +175,6 @@ func (s *set) wait(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	if first == nil {
-		return ctx.Err() // a terminal's interrupt goes to the daemons, too: they left early
-	}
 	return first
 }
 
@@ -220,7 +217,7 @@ func (s *set) ended(ctx context.Context, p *process) error {
 		}
 	}
 	if again && p.live < maxLives {
-		return s.start(ctx, p)
+		return s.start(p)
 	}
 	s.left--
 	return &failure{name: p.name, code: exit.ExitCode(), why: p.log.why}

@@ -192,8 +192,8 @@ func TestProgress(t *testing.T) {
 		t.Skip("script (bsdutils) is not installed")
 	}
 	c := Capture(t, Household)
-	cmd := exec.Command(script, "-qec", Program(t, "weir")+" replay -json "+c+" >/dev/null", "/dev/null")
-	cmd.Stdin = nil
+	// A terminal that stops who writes from the background: our daemons are there.
+	cmd := exec.Command(script, "-qec", "stty tostop; "+Program(t, "weir")+" replay -json "+c+" >/dev/null", "/dev/null")
 	status, out, errs := Start(t, cmd).Wait(t)
 	if status != 0 || !strings.Contains(out, " flows, ") || !strings.HasSuffix(out, "\r\x1b[K") {
 		t.Errorf("status %d, on the terminal %q, want a line that is wiped out\n%s", status, out, errs)
