@@ -26,6 +26,9 @@ type pool struct {
 	retired []uint32 // first chunks of chains that this transaction replaced
 }
 
+// Chunks returns how many chunks a description of n bytes takes.
+func Chunks(n int) int { return (n + chunkData - 1) / chunkData }
+
 // release makes the chains that were replaced free. Called at Commit.
 func (p *pool) release() {
 	for _, c := range p.retired {
@@ -39,7 +42,7 @@ func (p *pool) release() {
 
 // put writes b into a new chain and returns its first chunk.
 func (p *pool) put(b []byte) (first uint32, ok bool) {
-	n := (len(b) + chunkData - 1) / chunkData
+	n := Chunks(len(b))
 	if n == 0 || !p.stock(n) {
 		return 0, false
 	}

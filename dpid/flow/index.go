@@ -66,6 +66,16 @@ func newIndex(flows int) (index, error) {
 	return index{b: b, mask: uint32(n - 1), limit: n * perBucket * 4 / 5}, err
 }
 
+// IndexBytes returns the bytes of index and timing wheel for flows records.
+func IndexBytes(flows int) (int, error) {
+	x, err := newIndex(flows)
+	if err != nil {
+		return 0, err
+	}
+	defer freeBuckets(x.b)
+	return len(x.b)*bucketSize + 8*flows, nil
+}
+
 func (x *index) home(hi uint64) uint32 { return uint32(hi) & x.mask }
 
 func tagOf(lo uint64) uint16 { return uint16(lo >> 48) }

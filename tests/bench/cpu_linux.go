@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,10 +11,31 @@ import (
 // system mode.
 func cpuTime() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
+// threadTime is cpuTime of the calling thread; main keeps to one.
+func threadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
+
 func clock(id int32) time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(id, &t); err != nil {
 		panic("BUG: clock_gettime: " + err.Error())
 	}
 	return time.Duration(t.Nano())
+}
+
+// anonymous returns n bytes of private memory.
+func anonymous(n int) ([]byte, error) {
+	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes: %w", n, err)
+	}
+	return b, nil
+}
+
+// availableMemory returns the free memory of the machine in bytes.
+func availableMemory() uint64 {
+	var s unix.Sysinfo_t
+	if err := unix.Sysinfo(&s); err != nil {
+		return 0
+	}
+	return uint64(s.Freeram) * uint64(s.Unit)
 }

@@ -30,26 +30,42 @@ type suite struct {
 }
 
 var suites = []suite{
+	{"ring", benchRing},
+	{"capd", benchCapture},
+	{"flow", benchFlows},
+	{"memory", benchFootprint},
+	{"event", benchEvent},
+	{"catalog", benchCatalog},
+	{"new", benchNewFlows},
 	{"dpid", benchMemory},
 	{"pipeline", benchPipeline},
+	{"agreement", benchAgreement},
 }
 
 // bench is one run: where things are, how long to measure, and the rows so far.
 type bench struct {
-	ctx    context.Context
-	root   string // top folder of the checkout
-	cache  string // what is kept from run to run: mixes, references in C
-	bin    string // the programs
-	corpus string // captures for the mixes, "" without
-	pairs  int    // of each row
-	quick  bool
-	only   *regexp.Regexp
-	rows   []row
-	mixed  map[string]string
+	ctx       context.Context
+	root      string // top folder of the checkout
+	cache     string // what is kept from run to run: mixes, references in C
+	bin       string // the programs
+	corpus    string // captures for the mixes, "" without
+	pairs     int    // of each row
+	quick     bool
+	only      *regexp.Regexp
+	rows      []row
+	agreement string // of what was classified, in words
 }
 
 func main() {
-	b := &bench{mixed: map[string]string{}}
+	if len(os.Args) == 4 && os.Args[1] == ringRole {
+		if err := takeFrames(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: read the ring: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
+	runtime.LockOSThread() // some times are those of one thread
+	b := &bench{}
 	var only string
 	flag.BoolVar(&b.quick, "quick", false, "everything once and small: that it works, not how fast")
 	flag.IntVar(&b.pairs, "pairs", 5, "measurements of each row and of its reference, in turn")

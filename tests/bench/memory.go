@@ -33,8 +33,57 @@ type memoryRun struct {
 	count   map[string]uint64
 }
 
-// runInMemory steers the capture into a ring and then measures a worker that empties it.
-func runInMemory(capture, catalogFile string) (run memoryRun, err error) {
+// packets is where a run in memory takes its packets from.
+type packets interface {
+	open() (source.Source, func(), error)
+	size() (int64, error) // bytes of all frames, at least
+}
+
+// capture is a capture file.
+type capture string
+
+func (c capture) size() (int64, error) {
+	st, err := os.Stat(string(c))
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func (c capture) open() (source.Source, func(), error) {
+	f, err := source.Open(string(c))
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() { _ = f.Close() }, nil
+}
+
+// frameList is frames in memory.
+type frameList []source.Frame
+
+func (l frameList) size() (n int64, err error) {
+	for i := range l {
+		n += int64(len(l[i].Data)) + 64
+	}
+	return n, nil
+}
+
+func (l frameList) open() (source.Source, func(), error) { return &walk{list: l}, func() {}, nil }
+
+// walk is a source over a frameList.
+type walk struct{ list frameList }
+
+// Next implements source.Source.
+func (w *walk) Next(f *source.Frame) error {
+	if len(w.list) == 0 {
+		return io.EOF
+	}
+	*f, w.list = w.list[0], w.list[1:]
+	return nil
+}
+
+// runInMemory steers packets into a ring and then measures a worker that empties it.
+func runInMemory(from packets, catalogFile string) (run memoryRun, err error) {
 	dir, err := os.MkdirTemp(shmDir(), "weir-bench-")
 	if err != nil {
 		return run, err
@@ -49,7 +98,7 @@ func runInMemory(capture, catalogFile string) (run memoryRun, err error) {
 		return run, err
 	}
 	seed := flowkey.ParseSeed(&raw)
-	ring, err := fill(capture, &seed)
+	ring, err := fill(from, &seed, true)
 	if err != nil {
 		return run, err
 	}
@@ -65,17 +114,18 @@ func runInMemory(capture, catalogFile string) (run memoryRun, err error) {
 	return run, errors.Join(err, done())
 }
 
-// fill returns the reading end of a ring that holds a whole capture.
-func fill(capture string, seed *flowkey.Seed) (*pktring.Consumer, error) {
-	st, err := os.Stat(capture)
+// fill returns the reading end of a ring that holds all the packets and, with end,
+// the mark of their end.
+func fill(from packets, seed *flowkey.Seed, end bool) (*pktring.Consumer, error) {
+	size, err := from.size()
 	if err != nil {
 		return nil, err
 	}
 	bytes := 1 << 16
-	for int64(bytes) < st.Size()*5/4 {
+	for int64(bytes) < size*5/4 {
 		bytes *= 2
 	}
-	p, c, err := pktring.NewHeap(pktring.Config{Descriptors: bytes / 128, PayloadBytes: bytes, Wait: true})
+	p, c, err := pktring.NewHeap(pktring.Config{Descriptors: bytes / 64, PayloadBytes: bytes, Wait: true})
 	if err != nil {
 		return nil, err
 	}
@@ -83,16 +133,19 @@ func fill(capture string, seed *flowkey.Seed) (*pktring.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := source.Open(capture)
+	f, done, err := from.open()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
+	defer done()
 	// The ring must hold all of it: a wait would be for ever.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Run(ctx, f); err != nil {
-		return nil, fmt.Errorf("fill a ring with %s: %w", capture, err)
+		return nil, fmt.Errorf("fill a ring of %d bytes: %w", bytes, err)
+	}
+	if !end {
+		return c, nil
 	}
 	return c, s.Finish(ctx)
 }
@@ -100,6 +153,7 @@ func fill(capture string, seed *flowkey.Seed) (*pktring.Consumer, error) {
 // benchWorker is a worker with what it works on.
 type benchWorker struct {
 	worker *worker.Worker
+	table  *flow.Table
 	count  map[string]uint64
 }
 
@@ -154,7 +208,7 @@ func newWorker(root layout.Root, ring *pktring.Consumer, catalogFile string, see
 	if err != nil {
 		return nil, done, err
 	}
-	w = &benchWorker{count: map[string]uint64{}}
+	w = &benchWorker{table: table, count: map[string]uint64{}}
 	w.worker = worker.New(worker.Settings{
 		Offline: true, Timeouts: times, MaxPackets: 32, Contexts: 1 << 15, Spin: pktring.Spin, Sleep: 10 * time.Millisecond,
 	}, worker.Parts{
@@ -209,7 +263,7 @@ func (b *bench) memory(r row, m mix) error {
 	var packets, flows, classified uint64
 	err = b.compare(r,
 		func() (float64, error) {
-			run, err := runInMemory(file, b.catalog())
+			run, err := runInMemory(capture(file), b.catalog())
 			packets, flows, classified = run.packets, run.count["created"], run.count["classified"]
 			return float64(run.cpu) / float64(packets), err
 		},

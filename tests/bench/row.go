@@ -68,6 +68,9 @@ func (b *bench) print(out io.Writer) {
 			fmt.Fprintf(out, "%s: %s\n", r.what, r.note)
 		}
 	}
+	if b.agreement != "" {
+		fmt.Fprintf(out, "\n%s\n", b.agreement)
+	}
 }
 
 // number writes three significant digits.
@@ -109,6 +112,9 @@ func (b *bench) compare(r row, ours, reference func() (float64, error)) error {
 	b.rows = append(b.rows, r)
 	return nil
 }
+
+// last is the row that was added last.
+func (b *bench) last() *row { return &b.rows[len(b.rows)-1] }
 
 // median returns the middle of v, 0 of nothing.
 func median[T cmp.Ordered](v []T) (m T) {
