@@ -78,6 +78,10 @@ func work(ctx context.Context, env *daemon.Env, number int) (err error) {
 		}
 		return err
 	}
+	// The rings are attached; closed in, the process could not reach the manager.
+	if err := env.Systemd.Ready(); err != nil {
+		env.Log.Warn("service manager", "error", err)
+	}
 	closed, err := sandbox.Enter(cfg.Workers.User, cfg.Instance.Dir)
 	if err != nil {
 		return fmt.Errorf("give up privileges: %w", err)
@@ -92,8 +96,5 @@ func work(ctx context.Context, env *daemon.Env, number int) (err error) {
 		return err
 	}
 	debug.SetGCPercent(400) // the heap is small and steady; what is large is mapped
-	if err := env.Systemd.Ready(); err != nil {
-		env.Log.Warn("service manager", "error", err)
-	}
 	return w.Run(ctx)
 }
