@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"weir/capd/source"
@@ -53,7 +54,10 @@ func open(env *daemon.Env) (r *runner, err error) {
 		return r, err
 	}
 	seed := flowkey.ParseSeed(&raw)
-	outputs, last, err := r.openRings(layout.InstanceTag(&raw, r.cfg.Workers.Count))
+	captures := identify(r.cfg.Capture.Files)
+	old, err := topology.Load(r.root.Topology())
+	again := err == nil && slices.Equal(old.Captures, captures)
+	outputs, last, err := r.openRings(layout.InstanceTag(&raw, r.cfg.Workers.Count), again)
 	if err != nil {
 		return r, err
 	}
@@ -64,8 +68,8 @@ func open(env *daemon.Env) (r *runner, err error) {
 	if r.stat, err = stat.Create(r.root.Stat("capd"), append(names, "frames", "time_ns"), 0o644); err != nil {
 		return r, err
 	}
-	r.topo = topology.Topology{Threads: 1, Workers: r.cfg.Workers.Count, SeedID: seed.ID}
-	if old, err := topology.Load(r.root.Topology()); err == nil && last != nil {
+	r.topo = topology.Topology{Threads: 1, Workers: r.cfg.Workers.Count, SeedID: seed.ID, Captures: captures}
+	if last != nil {
 		r.topo.Interfaces = old.Interfaces // others print by them while we read them again
 	}
 	if err := r.topo.Save(r.root.Topology()); err != nil {
@@ -81,13 +85,13 @@ func open(env *daemon.Env) (r *runner, err error) {
 	return r, err
 }
 
-// openRings opens the ring of each worker. last is nil when this run is a new one:
-// the rings are new, or whoever wrote them left in good order.
-func (r *runner) openRings(tag uint32) (outputs []steer.Output, last []pkt.Descriptor, err error) {
+// openRings opens the ring of each worker. again says that an earlier capd delivered
+// the same captures into this directory: then last says how far it came in each ring.
+// It may have come to the end, and been killed before it could say so by its exit.
+func (r *runner) openRings(tag uint32, again bool) (outputs []steer.Output, last []pkt.Descriptor, err error) {
 	resume := false
 	for w := range r.cfg.Workers.Count {
 		path := r.root.PacketRing(0, w)
-		died := diedHere(path)
 		p, err := pktring.OpenProducer(pktring.Config{
 			Path: path, CursorPath: r.root.PacketCursor(0, w), Descriptors: r.cfg.Rings.PacketDescriptors,
 			PayloadBytes: int(r.cfg.Rings.PacketPayload), Wait: true, Tag: tag, Producer: 0, Consumer: uint16(w), Mode: 0o640,
@@ -98,7 +102,7 @@ func (r *runner) openRings(tag uint32) (outputs []steer.Output, last []pkt.Descr
 		r.rings = append(r.rings, p)
 		outputs = append(outputs, p)
 		var d pkt.Descriptor
-		if desc, ok := p.Last(); ok && died && !p.Fresh() {
+		if desc, ok := p.Last(); ok && again && !p.Fresh() {
 			d, resume = pkt.Descriptor(desc[:]), true
 		}
 		last = append(last, d)
@@ -106,18 +110,20 @@ func (r *runner) openRings(tag uint32) (outputs []steer.Output, last []pkt.Descr
 	if !resume {
 		return outputs, nil, nil
 	}
-	r.log.Info("going on where an earlier capd was killed")
+	r.log.Info("going on where an earlier capd left these captures")
 	return outputs, last, nil
 }
 
-// diedHere reports whether the last producer of a ring ended without saying so.
-func diedHere(path string) bool {
-	m, err := layout.OpenRO(path, layout.Spec{Magic: layout.MagicPacketRing, ABIMajor: layout.ABIMajor})
-	if err != nil {
-		return false
+// identify tells captures from others, and from what they were before they changed.
+func identify(files []string) []string {
+	ids := make([]string, len(files))
+	for i, f := range files {
+		ids[i] = f
+		if st, err := os.Stat(f); err == nil {
+			ids[i] = fmt.Sprintf("%s %d %d", f, st.Size(), st.ModTime().UnixNano())
+		}
 	}
-	defer func() { _ = m.Close() }()
-	return m.Owner().State() == layout.StateLive
+	return ids
 }
 
 // run steers all captures, one after the other. A capture that ends in an error

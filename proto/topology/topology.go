@@ -23,6 +23,7 @@ type Topology struct {
 	Workers    int         `json:"workers"`
 	SeedID     uint64      `json:"seed_id,string"`
 	Interfaces []Interface `json:"interfaces"`
+	Captures   []string    `json:"captures,omitempty"` // files of this run: path, size, time of change
 }
 
 // Name returns the name of interface index i, "" when the table does not have it.
