@@ -1,5 +1,6 @@
-// Package source delivers captured frames: today from capture files, one file
-// per driver. It reads and unpacks, and knows nothing of what is in a frame.
+// Package source delivers captured frames, from capture files, packet sockets and
+// netfilter queues: one file per driver. It reads and unpacks, and knows nothing of
+// what is in a frame.
 //
 // A source gives every frame it can before it says what went wrong: io.EOF at a
 // clean end, else an *Error that names the place. It never allocates by a length
@@ -9,6 +10,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // MaxFrame is the longest captured frame in bytes that a source delivers, the
@@ -20,7 +22,12 @@ type Frame struct {
 	TS      uint64 // ns since the epoch
 	WireLen uint32 // bytes on the wire, >= len(Data)
 	Link    uint32 // LINKTYPE_* of Data
-	If      uint16 // interface number in the file
+	If      uint16 // interface number: in the file, or interface table index
+	Out     uint16 // the one it leaves by; If where the source does not know
+	Flags   uint16 // of proto/pkt, those that the source alone can know
+	Queue   uint16 // netfilter queue it waits in
+	Mark    uint32 // netfilter mark
+	ID      uint32 // its number in the queue, for the verdict
 	Data    []byte // dies with the next call of Next
 }
 
@@ -30,6 +37,31 @@ type Source interface {
 	// the reason why there is no more; every later call returns the same.
 	Next(f *Frame) error
 }
+
+// Live is a source that goes on for ever. Its Next returns ErrIdle when no frame
+// is there at the moment; it never blocks.
+type Live interface {
+	Source
+
+	// Wait returns when a frame is there or d has passed. Its error, like one of
+	// Next, means that the source must be opened anew.
+	Wait(d time.Duration) error
+
+	// Stats returns what became of the frames since the source was opened.
+	Stats() Stats
+
+	Close() error
+}
+
+// Stats count the frames of a live source.
+type Stats struct {
+	Received uint64 // given to the caller
+	Dropped  uint64 // lost by the kernel for want of room
+	Freezes  uint64 // times when it had no room at all
+}
+
+// ErrIdle means that a live source has no frame at the moment.
+var ErrIdle = errors.New("no frame at the moment")
 
 // Interface describes one interface of a capture. Name is empty where the
 // format has none, as in classic pcap.
