@@ -23,6 +23,8 @@ type memoryRing struct {
 	published int
 	room      int // records that still fit; negative: no limit
 	waits     int
+	dropped   uint64                 // packets, as told by Drop
+	lost      uint64                 // their bytes
 	refill    func(*memoryRing) bool // what WaitSpace does
 }
 
@@ -39,6 +41,11 @@ func (m *memoryRing) Put(desc, prefix, frame []byte) bool {
 	}
 	m.records = append(m.records, record{d, bytes.Clone(prefix), bytes.Clone(frame)})
 	return true
+}
+
+func (m *memoryRing) Drop(packets, bytes uint64) {
+	m.dropped += packets
+	m.lost += bytes
 }
 
 func (m *memoryRing) Publish() { m.published = len(m.records) }

@@ -25,6 +25,8 @@ const (
 	FragmentTimeout   // its datagram did not become complete in time
 	FragmentEvicted   // its datagram gave way to younger ones
 
+	RingFull // live only: its worker's ring had no room; of a datagram, the fragment that completed it
+
 	numOutcomes
 )
 
@@ -33,6 +35,7 @@ var outcomeNames = [numOutcomes]string{
 	"short", "ip_header", "ip_length", "ext_header", "l4_header", "bad_fragment",
 	"fragment_held", "fragment_merged", "fragment_duplicate", "fragment_overlap",
 	"fragment_late", "fragment_timeout", "fragment_evicted",
+	"ring_full",
 }
 
 // String returns the counter's name.

@@ -15,6 +15,10 @@ type Output interface {
 	// Put copies a record into the ring. False means that there is no room.
 	Put(desc, prefix, frame []byte) bool
 
+	// Drop accounts for packets that found no room, with their bytes on the
+	// wire. The worker is told before the next record that does.
+	Drop(packets, bytes uint64)
+
 	// Publish shows what was put to the worker.
 	Publish()
 
@@ -44,6 +48,11 @@ type Config struct {
 	Outputs   []Output // one per worker, in their order
 	Fragments FragmentConfig
 	Pace      *Pace // nil: as fast as the workers can
+
+	// Drop says that the stream waits for nobody, as that of an interface: a
+	// packet that finds no room in its ring is counted as RingFull, a tick is
+	// left out.
+	Drop bool
 
 	// Last are the last published descriptors, nil where a ring has none, of a
 	// capd that died in the middle of the very run that begins now. Nil when
@@ -117,9 +126,9 @@ func (s *Steerer) Steer(ctx context.Context, f *source.Frame) error {
 	if err := s.advance(ctx, f.TS); err != nil {
 		return err
 	}
-	out := s.parse(f)
+	out, err := s.parse(f), error(nil)
 	if out == Delivered {
-		if err := s.deliver(ctx); err != nil {
+		if out, err = s.deliver(ctx); err != nil {
 			return err
 		}
 	}
@@ -147,18 +156,6 @@ func (s *Steerer) advance(ctx context.Context, ts uint64) error {
 	return s.mark(ctx, pkt.KindTick)
 }
 
-// mark puts a record without a packet into all rings.
-func (s *Steerer) mark(ctx context.Context, kind pkt.Kind) error {
-	fields := pkt.Fields{TS: s.now, Ordinal: s.ordinal, Kind: kind}
-	fields.Encode(s.desc[:])
-	for i := range s.rings {
-		if err := s.put(ctx, &s.rings[i], kind, nil, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // parse takes f apart and puts fragments together. A datagram may turn out to
 // carry a fragment in turn, each time inside of what was complete.
 func (s *Steerer) parse(f *source.Frame) Outcome {
@@ -167,67 +164,6 @@ func (s *Steerer) parse(f *source.Frame) Outcome {
 		out, again = s.frags.add(&s.p, s.now)
 	}
 	return out
-}
-
-// deliver puts the packet s.p into the ring of its worker.
-func (s *Steerer) deliver(ctx context.Context) error {
-	p := &s.p
-	p.Fields.HashLo, p.Fields.HashHi = p.Key.Hash(s.cfg.Seed)
-	p.Fields.Ordinal = s.ordinal
-	b := p.b
-	if len(b) > s.maxFrame {
-		b = b[:s.maxFrame]
-		p.Fields.CapLen = uint32(len(b))
-		p.Fields.Flags |= pkt.FlagTruncated
-	}
-	p.Fields.Encode(s.desc[:])
-	p.Prefix.Encode(s.prefix[:])
-	w := p.Fields.HashLo % uint64(len(s.rings))
-	return s.put(ctx, &s.rings[w], pkt.KindPacket, s.prefix[:], b)
-}
-
-// put brings the record s.desc into r, waiting for room: nothing in a capture
-// may be dropped.
-func (s *Steerer) put(ctx context.Context, r *ring, kind pkt.Kind, prefix, frame []byte) error {
-	if r.resume.active && r.resume.suppress(s.ordinal, kind) {
-		return nil
-	}
-	if !r.Put(s.desc[:], prefix, frame) {
-		if err := s.wait(ctx, r); err != nil {
-			return err
-		}
-		if !r.Put(s.desc[:], prefix, frame) {
-			return fmt.Errorf("steer: ring says it has room and takes no frame of %d bytes", len(frame))
-		}
-	}
-	r.touched = true
-	return nil
-}
-
-// wait publishes everywhere, so that no worker idles meanwhile, and waits until r
-// has room.
-func (s *Steerer) wait(ctx context.Context, r *ring) error {
-	s.publish()
-	for !r.WaitSpace(waitSlice) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := s.housekeep(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// publish shows what was put since the last time.
-func (s *Steerer) publish() {
-	s.pending = 0
-	for i := range s.rings {
-		if r := &s.rings[i]; r.touched {
-			r.touched = false
-			r.Publish()
-		}
-	}
 }
 
 func (s *Steerer) housekeep() error {

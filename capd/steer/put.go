@@ -1,0 +1,114 @@
+package steer
+
+import (
+	"context"
+	"fmt"
+
+	"weir/proto/pkt"
+)
+
+// mark puts a record without a packet into all rings. Where the stream waits for
+// nobody, a full ring gets no tick: its worker is behind anyway, and the packets
+// that it will find tell it the time. An end mark is worth waiting for.
+func (s *Steerer) mark(ctx context.Context, kind pkt.Kind) error {
+	fields := pkt.Fields{TS: s.now, Ordinal: s.ordinal, Kind: kind}
+	fields.Encode(s.desc[:])
+	for i := range s.rings {
+		r := &s.rings[i]
+		if s.put(r, kind, nil, nil) || s.cfg.Drop && kind == pkt.KindTick {
+			continue
+		}
+		if err := s.putLater(ctx, r, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver puts the packet s.p into the ring of its worker. Nothing in a capture
+// may be dropped: there it waits for room.
+func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
+	p := &s.p
+	p.Fields.HashLo, p.Fields.HashHi = p.Key.Hash(s.cfg.Seed)
+	p.Fields.Ordinal = s.ordinal
+	b := p.b
+	if len(b) > s.maxFrame {
+		b = b[:s.maxFrame]
+		p.Fields.CapLen = uint32(len(b))
+		p.Fields.Flags |= pkt.FlagTruncated
+	}
+	p.Fields.Encode(s.desc[:])
+	p.Prefix.Encode(s.prefix[:])
+	r := &s.rings[p.Fields.HashLo%uint64(len(s.rings))]
+	switch {
+	case s.put(r, pkt.KindPacket, s.prefix[:], b):
+		return Delivered, nil
+	case s.cfg.Drop:
+		r.drop(uint64(p.Fields.WireLen))
+		return RingFull, nil
+	}
+	return Delivered, s.putLater(ctx, r, s.prefix[:], b)
+}
+
+// put brings the record s.desc into r, unless r has had it from an earlier run.
+// It reports false when r has no room.
+func (s *Steerer) put(r *ring, kind pkt.Kind, prefix, frame []byte) bool {
+	if r.resume.active && r.resume.suppress(s.ordinal, kind) {
+		return true
+	}
+	if !r.Put(s.desc[:], prefix, frame) {
+		return false
+	}
+	r.touched = true
+	return true
+}
+
+// putLater is put once there is room.
+func (s *Steerer) putLater(ctx context.Context, r *ring, prefix, frame []byte) error {
+	if err := s.wait(ctx, r); err != nil {
+		return err
+	}
+	if !r.Put(s.desc[:], prefix, frame) {
+		return fmt.Errorf("steer: ring says it has room and takes no frame of %d bytes", len(frame))
+	}
+	r.touched = true
+	return nil
+}
+
+// drop counts a packet that r has no room for. What r holds is shown at once: a
+// worker makes no room of what it cannot see.
+func (r *ring) drop(bytes uint64) {
+	r.Drop(1, bytes)
+	r.touched = false
+	r.Publish()
+}
+
+// wait publishes everywhere, so that no worker idles meanwhile, and waits until r
+// has room.
+func (s *Steerer) wait(ctx context.Context, r *ring) error {
+	s.publish()
+	for !r.WaitSpace(waitSlice) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.housekeep(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish shows what was put since the last time.
+func (s *Steerer) publish() {
+	s.pending = 0
+	for i := range s.rings {
+		s.rings[i].publish()
+	}
+}
+
+func (r *ring) publish() {
+	if r.touched {
+		r.touched = false
+		r.Publish()
+	}
+}
