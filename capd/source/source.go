@@ -58,6 +58,7 @@ type Stats struct {
 	Received uint64 // given to the caller
 	Dropped  uint64 // lost by the kernel for want of room
 	Freezes  uint64 // times when it had no room at all
+	Skipped  uint64 // not given: seen a second time on a loopback interface, or unreadable
 }
 
 // ErrIdle means that a live source has no frame at the moment.
