@@ -61,7 +61,7 @@ func openFiles(ctx context.Context, cfg *config.Config, n int, log *slog.Logger)
 			return f, err
 		}
 	}
-	for c := range cfg.Capture.Threads {
+	for c := range cfg.Capture.Rings() {
 		r, err := await(ctx, func() (*pktring.Consumer, error) {
 			return pktring.OpenConsumer(root.PacketRing(c, n), root.PacketCursor(c, n), pktring.Options{
 				Name: fmt.Sprintf("dpid@%02d", n), Mode: 0o640, Indices: &[2]uint16{uint16(c), uint16(n)}})

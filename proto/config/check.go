@@ -9,6 +9,7 @@ import (
 // check finds what no single key shows: missing keys, doubled names and
 // references that lead nowhere.
 func (c *Config) check(b *binder) {
+	c.checkCapture(b)
 	schedules := named(b, "schedule", c.Schedules, func(s *Schedule) (string, Pos) { return s.Name, s.Pos })
 	sets := named(b, "set", c.Sets, func(s *Set) (string, Pos) { return s.Name, s.Pos })
 	named(b, "rule", c.Rules, func(r *Rule) (string, Pos) { return r.Name, r.Pos })

@@ -41,21 +41,6 @@ type Instance struct {
 	LogLevel string // debug, info, warn or error
 }
 
-// Values of Capture.Source.
-const (
-	SourcePCAP    = "pcap"
-	SourceTPacket = "tpacket"
-	SourceNFQueue = "nfqueue"
-)
-
-// Capture says where packets come from.
-type Capture struct {
-	Source  string   // one of the Source constants
-	Files   []string // captures to replay, for SourcePCAP
-	Pace    float64  // 0 = as fast as possible, 1 = as recorded, N = N times as fast
-	Threads int      // capture threads; 0 = derived
-}
-
 // Values of Workers.Idle.
 const (
 	IdleAdaptive = "adaptive"
@@ -135,9 +120,10 @@ const (
 
 // Policy switches enforcement.
 type Policy struct {
-	Mode   string // one of the Mode constants
-	Target string // one of the Target constants
-	Table  string // the nftables table that is ours
+	Mode     string // one of the Mode constants
+	Target   string // one of the Target constants
+	Table    string // the nftables table that is ours
+	MarkMask uint32 // our bits of packet marks and ct marks: a run of at least two, see proto/mark
 }
 
 // Group is a named list of networks, for use in rules.

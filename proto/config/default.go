@@ -9,7 +9,7 @@ const DefaultPath = "/etc/weir/weir.toml"
 func Default() *Config {
 	return &Config{
 		Instance: Instance{Name: "weir", Dir: "/dev/shm/weir", LogLevel: "info"},
-		Capture:  Capture{Source: SourcePCAP},
+		Capture:  defaultCapture(),
 		Workers:  Workers{Idle: IdleAdaptive},
 		Flow: Flow{
 			// An eighth holds a burst of a SYN flood long enough for honest
@@ -28,6 +28,6 @@ func Default() *Config {
 		},
 		// 16 KiB hold the longest certificate chains seen in practice twice over.
 		Inspect: Inspect{MaxPackets: 32, MaxBytes: 16 * KiB},
-		Policy:  Policy{Mode: ModeObserve, Target: TargetNFTables, Table: "weir"},
+		Policy:  Policy{Mode: ModeObserve, Target: TargetNFTables, Table: "weir", MarkMask: DefaultMarkMask},
 	}
 }

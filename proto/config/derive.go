@@ -26,13 +26,13 @@ const (
 func (c *Config) Derive(ram uint64, ncpu int) {
 	ncpu = max(ncpu, 1)
 	if c.Capture.Threads == 0 {
-		c.Capture.Threads = min(max(ncpu/4, 1), MaxThreads)
+		c.Capture.Threads = c.Capture.threadsFor(ncpu)
 	}
 	if c.Workers.Count == 0 {
-		c.Workers.Count = min(max(ncpu-c.Capture.Threads, 1), MaxWorkers)
+		c.Workers.Count = min(max(ncpu-c.Capture.Rings(), 1), MaxWorkers)
 	}
 	workers := Size(c.Workers.Count)
-	fixed := processBytes * (2 + workers)
+	fixed := processBytes*(2+workers) + c.Capture.kernelMemory()
 	pool := minPool
 	if total := Size(ram) / ramShare; total > fixed+minPool {
 		pool = total - fixed
@@ -43,7 +43,7 @@ func (c *Config) Derive(ram uint64, ncpu int) {
 // share divides the memory of one worker. Rings have a best size, the flow
 // table takes what is left.
 func (c *Config) share(mem Size) {
-	threads := Size(c.Capture.Threads)
+	threads := Size(c.Capture.Rings())
 	if c.Rings.PacketPayload == 0 {
 		// Rings beyond the last-level cache only cost: measured best is 4 to 16 MiB.
 		c.Rings.PacketPayload = clamp(floorPower(mem/5/threads), MinPacketPayload, 16*MiB)
@@ -82,15 +82,15 @@ func (c *Config) share(mem Size) {
 }
 
 // Footprint is what the set needs at most with these sizes: shared memory and
-// tables of all workers, and the processes themselves.
+// tables of all workers, the kernel's buffers, and the processes themselves.
 func (c *Config) Footprint() Size {
 	worker := c.rings() + c.caches() + Size(c.Flow.MaxFlows)*flowBytes + c.Flow.Metadata
-	return Size(c.Workers.Count)*(worker+processBytes) + 2*processBytes
+	return Size(c.Workers.Count)*(worker+processBytes) + 2*processBytes + c.Capture.kernelMemory()
 }
 
 func (c *Config) rings() Size {
 	packet := c.Rings.PacketPayload + Size(c.Rings.PacketDescriptors)*descriptorBytes
-	return Size(c.Capture.Threads)*packet + c.Rings.EventSize
+	return Size(c.Capture.Rings())*packet + c.Rings.EventSize
 }
 
 func (c *Config) caches() Size {

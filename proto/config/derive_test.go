@@ -15,7 +15,7 @@ func TestDerive(t *testing.T) {
 		{name: "small router", ram: 256 * mib, ncpu: 1, workers: 1, minFlows: 40_000, maxTotal: 64 * MiB},
 		{name: "tiny", ram: 64 * mib, ncpu: 1, workers: 1, minFlows: 4096, maxTotal: 48 * MiB},
 		{name: "router with 4 cores", ram: 1 * gib, ncpu: 4, workers: 3, minFlows: 80_000, maxTotal: 256 * MiB},
-		{name: "server", ram: 16 * gib, ncpu: 8, workers: 6, minFlows: 1_000_000, maxTotal: 4 * GiB},
+		{name: "server", ram: 16 * gib, ncpu: 8, workers: 7, minFlows: 1_000_000, maxTotal: 4 * GiB},
 		{name: "big server", ram: 256 * gib, ncpu: 128, workers: 64, minFlows: 1_000_000, maxTotal: 64 * GiB},
 		{name: "no CPU known", ram: 1 * gib, ncpu: 0, workers: 1, minFlows: 400_000, maxTotal: 256 * MiB},
 	}

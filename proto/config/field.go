@@ -26,6 +26,21 @@ type field struct {
 // binder fills variables from nodes and collects every mistake.
 type binder struct {
 	errs []error
+	set  map[string]Pos // where each key was set that is in no list
+}
+
+// at returns where key was set, or else the closest table around it.
+func (b *binder) at(key string) Pos {
+	for {
+		if p, ok := b.set[key]; ok {
+			return p
+		}
+		i := strings.LastIndexByte(key, '.')
+		if i < 0 {
+			return Pos{File: "configuration"}
+		}
+		key = key[:i]
+	}
 }
 
 func (b *binder) fail(at Pos, key string, err error) {
@@ -39,6 +54,7 @@ func (b *binder) table(n *node, key string, fields []field) {
 		return
 	}
 	for k, v := range n.sorted() {
+		b.set[dotted(key, k)] = v.Pos
 		i := slices.IndexFunc(fields, func(f field) bool { return f.key == k })
 		switch {
 		case i < 0:

@@ -74,7 +74,7 @@ func read(path string) (File, error) {
 // Parse merges files, in this order, into one configuration. Later files
 // extend earlier ones and may not set a single value again.
 func Parse(files ...File) (*Config, error) {
-	b := &binder{}
+	b := &binder{set: map[string]Pos{}}
 	root := &node{value: map[string]*node{}}
 	for _, f := range files {
 		if len(f.Text) > maxFile {
