@@ -142,7 +142,7 @@ func (t *TPacket) frame(f *Frame) bool {
 	}
 	if status&unix.TP_STATUS_VLAN_VALID != 0 && t.link == linkEthernet && size >= 12 {
 		start -= vlanTag
-		f.WireLen += vlanTag
+		f.WireLen = max(f.WireLen+vlanTag, size+vlanTag)
 		retag(t.block[start:end], h, status)
 	}
 	f.Data = t.block[start:min(end, start+MaxFrame):end]
