@@ -37,7 +37,7 @@ TELL   = bin/gotest -skips $(SKIPS) -v --
 LINT   = bin/golangci-lint
 
 .NOTPARALLEL:
-.PHONY: help build demo test corpus race test32 lint arch golden fuzz fuzz-short bench bench-compare \
+.PHONY: help build demo test corpus race test32 lint arch golden fuzz fuzz-short bench bench-quick bench-compare \
 	e2e e2e-full crash crash-full cover clean tidy-check generate-check cross fmt vet unit setup report begin
 
 help: ## list the targets
@@ -52,7 +52,7 @@ demo: build ## what Weir does, in a minute
 	@scripts/demo
 
 # In this order: what fails fast comes first.
-test: setup begin fmt vet lint tidy-check generate-check arch cross build unit race test32 crash e2e corpus report ## everything that CI checks
+test: setup begin fmt vet lint tidy-check generate-check arch cross build unit race test32 crash e2e corpus bench-quick report ## everything that CI checks
 
 setup:
 	@scripts/setup test
@@ -140,6 +140,9 @@ bench: build ## speed against named references, one table; then every benchmark
 	@scripts/setup bench
 	$(GO) run ./tests/bench
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(UNIT)
+
+bench-quick: build ## every row of bench once and small: that it works
+	$(GO) run ./tests/bench -quick -bin bin -skips $(SKIPS)
 
 bench-compare: bin/benchstat ## benchmarks of the working tree against REF
 	scripts/bench-compare $(REF) '$(BENCH)'

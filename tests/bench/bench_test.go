@@ -70,8 +70,10 @@ func TestVerdict(t *testing.T) {
 		{row{ratio: 3, want: 2, atMost: true}, "short"},
 		{row{ratio: 2, want: 2, atMost: true}, "pass"},
 		{row{ratio: 1, want: 2, atMost: true}, "pass"},
+		{row{ratio: 9, want: 2, mix: true}, "void"},
+		{row{mix: true}, "not measured"},
 	} {
-		if got := tt.r.verdict(); got != tt.want {
+		if got := tt.r.verdict(true); got != tt.want {
 			t.Errorf("verdict of ratio %v, target %v, at most %v = %q, want %q", tt.r.ratio, tt.r.want, tt.r.atMost, got, tt.want)
 		}
 	}

@@ -60,6 +60,9 @@ func (b *bench) compileC(name, header, pkg string, flags ...string) (string, err
 
 // mix returns the file of a mix; it is made when it is not in the cache.
 func (b *bench) mix(m mix) (string, error) {
+	if b.corpus == "" && b.quick {
+		return b.synthetic()
+	}
 	if b.corpus == "" {
 		return "", missing("no captures for the mixes: see -corpus")
 	}
@@ -78,4 +81,22 @@ func (b *bench) skipped(r row, err error) error {
 	r.note = "missing " + string(m)
 	b.rows = append(b.rows, r)
 	return nil
+}
+
+// tellSkips appends the rows without numbers to the file of skips, in the form of
+// scripts/gotest.
+func (b *bench) tellSkips() error {
+	if b.skips == "" {
+		return nil
+	}
+	f, err := os.OpenFile(b.skips, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	for _, r := range b.rows {
+		if !r.measured() {
+			fmt.Fprintf(f, "weir/tests/bench %s: %s\n", r.what, r.note)
+		}
+	}
+	return f.Close()
 }

@@ -50,18 +50,29 @@ func (b *bench) sampleCapture() (file, about string, err error) {
 	file, err = b.mix(mixes[0])
 	var m missing
 	if !errors.As(err, &m) {
+		if b.corpus == "" {
+			return file, "synthetic packets", err
+		}
 		return file, "packets of mix A", err
 	}
-	file = filepath.Join(b.cache, "synthetic.pcap")
-	if _, err := os.Stat(file); err == nil {
-		return file, "synthetic packets: " + string(m), nil
-	}
+	why := string(m)
+	file, err = b.synthetic()
+	return file, "synthetic packets: " + why, err
+}
+
+// synthetic returns a made capture, which stands in for a mix where a short run has
+// no labelled captures.
+func (b *bench) synthetic() (string, error) {
 	flows := 20_000
 	if b.quick {
 		flows = 50
 	}
-	_, err = traffic.Write(file, traffic.Options{Seed: 1, Flows: flows, Packets: 10})
-	return file, "synthetic packets: " + string(m), err
+	file := filepath.Join(b.cache, fmt.Sprintf("synthetic-%d.pcap", flows))
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	_, err := traffic.Write(file, traffic.Options{Seed: 1, Flows: flows, Packets: 10})
+	return file, err
 }
 
 // loadFrames copies the first frames of a capture, one behind the other in memory.

@@ -54,6 +54,8 @@ type bench struct {
 	only      *regexp.Regexp
 	rows      []row
 	agreement string // of what was classified, in words
+	void      bool   // it is too low, or was not measured in this run
+	skips     string // file for rows that cannot be measured here
 }
 
 func main() {
@@ -65,7 +67,7 @@ func main() {
 		return
 	}
 	runtime.LockOSThread() // some times are those of one thread
-	b := &bench{}
+	b := &bench{void: true}
 	var only string
 	flag.BoolVar(&b.quick, "quick", false, "everything once and small: that it works, not how fast")
 	flag.IntVar(&b.pairs, "pairs", 5, "measurements of each row and of its reference, in turn")
@@ -73,6 +75,7 @@ func main() {
 	flag.StringVar(&b.corpus, "corpus", os.Getenv("WEIR_CORPUS"), "`folder` with the captures of the mixes in ndpi/pcap")
 	flag.StringVar(&b.bin, "bin", os.Getenv("WEIR_BIN"), "`folder` with the programs (default: build them)")
 	flag.StringVar(&b.cache, "cache", "", "`folder` for mixes and references in C (default: bench in the checkout)")
+	flag.StringVar(&b.skips, "skips", "", "append rows that cannot be measured here to `FILE`")
 	flag.Parse()
 	if err := b.prepare(only); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -95,7 +98,14 @@ func main() {
 			os.Exit(1)
 		}
 	}
+	if b.quick {
+		b.void = false // says nothing of speed
+	}
 	b.print(os.Stdout)
+	if err := b.tellSkips(); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		status = 1
+	}
 	os.Exit(status)
 }
 
@@ -114,6 +124,9 @@ func (b *bench) prepare(only string) (err error) {
 	}
 	_, file, _, _ := runtime.Caller(0)
 	b.root = filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	if b.bin, err = absolute(b.bin); err != nil {
+		return err
+	}
 	if b.cache == "" {
 		b.cache = filepath.Join(b.root, "bench")
 	}
@@ -134,3 +147,11 @@ func (b *bench) prepare(only string) (err error) {
 
 // captures is the folder of the captures that the mixes are made of.
 func (b *bench) captures() string { return filepath.Join(b.corpus, "ndpi", "pcap") }
+
+// absolute is filepath.Abs that leaves the empty path alone.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}

@@ -241,7 +241,7 @@ func shmDir() string {
 // a capture in memory, one thread each.
 func benchMemory(b *bench) error {
 	for _, m := range mixes {
-		r := row{what: "dpid, mix " + m.name, unit: "ns/packet", reference: "libndpi alone", want: 2}
+		r := row{what: "dpid, mix " + m.name, mix: true, unit: "ns/packet", reference: "libndpi alone", want: 2}
 		if err := b.memory(r, m); err != nil {
 			if err := b.skipped(r, err); err != nil {
 				return err

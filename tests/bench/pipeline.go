@@ -11,7 +11,7 @@ import (
 // process, theirs on one thread.
 func benchPipeline(b *bench) error {
 	for i, m := range mixes {
-		r := row{what: "pipeline, mix " + m.name, unit: "ns/packet", reference: "ndpiReader", want: []float64{5, 4}[i]}
+		r := row{what: "pipeline, mix " + m.name, mix: true, unit: "ns/packet", reference: "ndpiReader", want: []float64{5, 4}[i]}
 		if err := b.pipeline(r, m); err != nil {
 			if err := b.skipped(r, err); err != nil {
 				return err

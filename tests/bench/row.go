@@ -21,15 +21,20 @@ type row struct {
 	ratio, want    float64 // want 0: no target
 	atMost         bool    // ratio is value / reference, and want its upper limit
 	note           string
+	mix            bool // measured on a mix: void below the agreement that a release must reach
 }
 
 // measured reports whether there are numbers.
 func (r *row) measured() bool { return r.ratio != 0 }
 
-func (r *row) verdict() string {
+// verdict holds the row against its target. void says that what was classified on
+// the mixes is not good enough, or not known.
+func (r *row) verdict(void bool) string {
 	switch {
 	case !r.measured():
 		return "not measured"
+	case r.mix && void:
+		return "void"
 	case r.want == 0:
 		return "-"
 	case r.atMost == (r.ratio <= r.want) || r.ratio == r.want:
@@ -51,15 +56,21 @@ func (r *row) target() string {
 // print writes the table, and below it what the rows have to say.
 func (b *bench) print(out io.Writer) {
 	fmt.Fprintf(out, "%s, %s/%s, %d CPUs; medians of %d interleaved pairs\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), b.pairs)
+	if b.quick {
+		fmt.Fprint(out, "short run: shows that each row can be measured; what it measures is not held against targets\n\n")
+	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tVALUE\tREFERENCE\tVALUE\tRATIO\tTARGET\t")
 	for _, r := range b.rows {
+		if b.quick {
+			r.want = 0
+		}
 		if !r.measured() {
-			fmt.Fprintf(w, "%s\t-\t%s\t-\t-\t%s\t%s\n", r.what, r.reference, r.target(), r.verdict())
+			fmt.Fprintf(w, "%s\t-\t%s\t-\t-\t%s\t%s\n", r.what, r.reference, r.target(), r.verdict(b.void))
 			continue
 		}
 		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s %s\t%.2fx\t%s\t%s\n", r.what, number(r.value), r.unit,
-			r.reference, number(r.referenceValue), r.unit, r.ratio, r.target(), r.verdict())
+			r.reference, number(r.referenceValue), r.unit, r.ratio, r.target(), r.verdict(b.void))
 	}
 	_ = w.Flush() // standard output
 	fmt.Fprintln(out)
@@ -70,6 +81,9 @@ func (b *bench) print(out io.Writer) {
 	}
 	if b.agreement != "" {
 		fmt.Fprintf(out, "\n%s\n", b.agreement)
+	}
+	if b.void {
+		fmt.Fprintln(out, "VOID: rows on mixes do not count without the agreement that a release must reach")
 	}
 }
 
