@@ -103,6 +103,15 @@ func TestOpenMissing(t *testing.T) {
 	}
 }
 
+// TestCreateWithoutFolder: the error names what is missing, not another process.
+func TestCreateWithoutFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	_, _, err := CreateOrOpen(filepath.Join(dir, "a.ring"), testSpec())
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no directory "+dir) {
+		t.Errorf("CreateOrOpen() = %v, want that there is no directory %s", err, dir)
+	}
+}
+
 func TestOpenStrangeFiles(t *testing.T) {
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	mmap "github.com/edsrzf/mmap-go"
 )
@@ -85,6 +86,9 @@ func CreateOrOpen(path string, s Spec) (m *Mapping, fresh bool, err error) {
 			return m, false, nil
 		case errors.Is(err, fs.ErrNotExist):
 			m, err = create(path, s, false)
+			if dir := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && !isDir(dir) {
+				return nil, false, fmt.Errorf("create %s: there is no directory %s: %w", path, dir, fs.ErrNotExist)
+			}
 		case errors.Is(err, ErrABI), errors.Is(err, ErrGeometry), errors.Is(err, ErrCorrupt), errors.Is(err, ErrAwait):
 			m, err = supersede(path, s)
 		default:
@@ -98,6 +102,11 @@ func CreateOrOpen(path string, s Spec) (m *Mapping, fresh bool, err error) {
 		}
 	}
 	return nil, false, fmt.Errorf("create %s: another process keeps replacing it: %w", path, err)
+}
+
+func isDir(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.IsDir()
 }
 
 // Replace builds a new file for an owner whose present one is unusable, renames
