@@ -72,6 +72,24 @@ func TestWaitSpaceGivesUp(t *testing.T) {
 	}
 }
 
+// TestWaitSpaceKeepsTheHeartBeating: a producer that waits for room again and
+// again still shows that it lives.
+func TestWaitSpaceKeepsTheHeartBeating(t *testing.T) {
+	p, _ := openPair(t, testConfig(t, 16, 4096))
+	fillUp(t, p)
+	p.nextCheck, p.nextLook = 0, 0
+	before := p.owner.Heartbeat()
+	if p.WaitSpace(time.Millisecond) {
+		t.Fatal("WaitSpace() of a full ring = true")
+	}
+	if p.nextLook == 0 {
+		t.Error("WaitSpace() did not look for the consumer")
+	}
+	if _, err := p.Housekeeping(); err != nil || p.owner.Heartbeat() == before {
+		t.Errorf("Housekeeping() = %v after WaitSpace, heartbeat %d as before", err, before)
+	}
+}
+
 // TestWaitSpaceFindsAConsumer: the ring is full before the consumer comes.
 func TestWaitSpaceFindsAConsumer(t *testing.T) {
 	cfg := testConfig(t, 16, 4096)
@@ -276,6 +294,31 @@ func TestTruncated(t *testing.T) {
 	p.ConsumerAlive()
 	fill(t, p, 0, 40)
 	drain(t, c, 0, 40)
+}
+
+// TestGuardSeveral: the loss of any ring ends what goes on in all of them.
+func TestGuardSeveral(t *testing.T) {
+	for lost := range 2 {
+		cfgs := []Config{testConfig(t, 64, 1<<16), testConfig(t, 64, 1<<16)}
+		all := []*Producer{openProducer(t, cfgs[0]), openProducer(t, cfgs[1])}
+		err := Guard(all, func() error {
+			fill(t, all[0], 0, 10)
+			fill(t, all[1], 0, 10)
+			if err := os.Truncate(cfgs[lost].Path, 4096); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, all[lost], 10, 20)
+			t.Error("not reached: the memory is gone")
+			return nil
+		})
+		if !errors.Is(err, layout.ErrRingLost) {
+			t.Errorf("ring %d truncated: %v, want ErrRingLost", lost, err)
+		}
+	}
+	want := errors.New("other")
+	if err := Guard(nil, func() error { return want }); !errors.Is(err, want) {
+		t.Errorf("Guard(nil) = %v, want what f returned", err)
+	}
 }
 
 // TestCursorTruncated: the producer survives the loss of the consumer's file.

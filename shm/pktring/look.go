@@ -76,13 +76,18 @@ func (v *View) Record(pos uint64, desc *[DescSize]byte, buf []byte) (payload []b
 		copy(desc[:], v.desc[pos&(v.g.n-1)*DescSize:])
 		n := payloadLen(desc[:])
 		off := le.Uint64(desc[offPayPos:]) & (v.g.p - 1)
-		if n > v.g.maxRecord || off+n > v.g.p {
-			return fmt.Errorf("record at %d: %w", pos, layout.ErrCorrupt)
+		corrupt := n > v.g.maxRecord || off+n > v.g.p
+		if !corrupt {
+			payload = append(buf, v.payload[off:off+n]...)
 		}
-		payload = append(buf, v.payload[off:off+n]...)
-		// The producer stores freed before it writes where the record was.
+		// The producer stores freed before it writes where the record was. That
+		// comes first: of a record that is being overwritten nothing need be right.
 		if f := freed.Load(); f != pos && f-pos < 1<<63 {
+			payload = nil
 			return ErrGone
+		}
+		if corrupt {
+			return fmt.Errorf("record at %d: %w", pos, layout.ErrCorrupt)
 		}
 		return nil
 	})

@@ -50,6 +50,11 @@ func TestView(t *testing.T) {
 			t.Errorf("Record(%d) = %v, want ErrGone", pos, err)
 		}
 	}
+	le.PutUint32(p.desc[5*DescSize+offCapLen:], 1<<30) // position 5, on its way to be 21
+	p.desc[5*DescSize+offFlags] |= flagPayload
+	if b, err := v.Record(5, &desc, nil); !errors.Is(err, ErrGone) || b != nil {
+		t.Errorf("Record() of an overwritten descriptor = %d bytes, %v, want ErrGone", len(b), err)
+	}
 	le.PutUint32(p.desc[3*DescSize+offCapLen:], 1<<30) // position 19
 	p.desc[3*DescSize+offFlags] |= flagPayload
 	if _, err := v.Record(19, &desc, nil); !errors.Is(err, layout.ErrCorrupt) {

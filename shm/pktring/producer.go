@@ -38,7 +38,8 @@ type Producer struct {
 	epoch        uint64
 	fresh        bool
 	consumerDown bool
-	nextCheck    uint64
+	nextCheck    uint64 // when Housekeeping is due
+	nextLook     uint64 // when WaitSpace asks for the consumer
 	closed       bool
 }
 

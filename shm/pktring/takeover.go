@@ -167,9 +167,9 @@ func (p *Producer) WaitSpace(timeout time.Duration) bool {
 			return false
 		}
 		p.sleep(left)
-		if p.cur == nil || layout.Monotonic() >= p.nextCheck {
-			p.ConsumerAlive()
-			p.nextCheck = layout.Monotonic() + uint64(checkEvery)
+		if now := layout.Monotonic(); p.cur == nil || now >= p.nextLook {
+			p.ConsumerAlive() // not Housekeeping: a rebuilt ring is the caller's to know
+			p.nextLook = now + uint64(checkEvery)
 		}
 	}
 }
@@ -202,6 +202,14 @@ func (p *Producer) Guard(f func() error) error {
 		p.nextCheck = 0
 	}
 	return err
+}
+
+// Guard is Producer.Guard for several producers at once.
+func Guard(all []*Producer, f func() error) error {
+	if len(all) == 0 {
+		return f()
+	}
+	return all[0].Guard(func() error { return Guard(all[1:], f) })
 }
 
 // SetState tells consumers how things are, and wakes them.
