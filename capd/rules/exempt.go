@@ -46,13 +46,17 @@ func split(list []netip.Prefix) (v4, v6 addresses) {
 }
 
 // elements returns the borders of the intervals: where each begins, and the address
-// behind it. One that reaches to the last address has no border behind it; where two
-// touch, the second's beginning is it.
+// behind it. One that reaches to the last address has no border behind it. Networks
+// that touch are one interval: between two elements with one key, the kernel sees an
+// overlap.
 func (s *addresses) elements() []nftables.SetElement {
 	list := make([]nftables.SetElement, 0, 2*len(s.networks))
+	var end netip.Addr // of the interval that is open
 	for i, p := range s.networks {
-		list = append(list, nftables.SetElement{Key: p.Addr().AsSlice()})
-		end := last(p).Next()
+		if i == 0 || p.Addr() != end {
+			list = append(list, nftables.SetElement{Key: p.Addr().AsSlice()})
+		}
+		end = last(p).Next()
 		if !end.IsValid() || i+1 < len(s.networks) && s.networks[i+1].Addr() == end {
 			continue
 		}

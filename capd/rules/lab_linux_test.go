@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -168,11 +169,7 @@ func sysctl(t *testing.T, name, value string) {
 // install plans and installs; the rules go with the namespace.
 func install(t *testing.T, edit func(*Config)) *Ruleset {
 	t.Helper()
-	cfg := Config{Instance: "test", Mode: Forward, First: 7, Count: 1, MarkMask: mark.DefaultMask}
-	if edit != nil {
-		edit(&cfg)
-	}
-	r, err := Plan(cfg)
+	r, err := Plan(testConfig(edit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +177,14 @@ func install(t *testing.T, edit func(*Config)) *Ruleset {
 		t.Fatal(err)
 	}
 	return r
+}
+
+func testConfig(edit func(*Config)) Config {
+	cfg := Config{Instance: "test", Mode: Forward, First: 7, Count: 1, MarkMask: mark.DefaultMask}
+	if edit != nil {
+		edit(&cfg)
+	}
+	return cfg
 }
 
 func logTo(t *testing.T) *slog.Logger {
@@ -190,6 +195,8 @@ func logTo(t *testing.T) *slog.Logger {
 type consumer struct {
 	mu      sync.Mutex
 	marks   []uint32 // packet marks of what was queued
+	since   int      // how many of them came before restart
+	stop    func()   // ends it; the queue has no listener then
 	verdict func(n int, a nfqueue.Attribute) (verdict int, bits uint32)
 }
 
@@ -201,12 +208,13 @@ func consume(t *testing.T, queue uint16, verdict func(n int, a nfqueue.Attribute
 		t.Fatal(err)
 	}
 	c := &consumer{verdict: verdict}
-	nf, err := nfqueue.Open(&nfqueue.Config{NfQueue: queue, MaxPacketLen: 0xffff, MaxQueueLen: 1024, Copymode: nfqueue.NfQnlCopyPacket, WriteTimeout: time.Second})
+	nf, err := nfqueue.Open(&nfqueue.Config{NfQueue: queue, MaxPacketLen: 0xffff, MaxQueueLen: 1024, Copymode: nfqueue.NfQnlCopyPacket, WriteTimeout: time.Second, Flags: nfqueue.NfQaCfgFlagGSO})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(func() { cancel(); _ = nf.Close() })
+	c.stop = sync.OnceFunc(func() { cancel(); _ = nf.Close() })
+	t.Cleanup(c.stop)
 	err = nf.RegisterWithErrorFunc(ctx, func(a nfqueue.Attribute) int {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -215,7 +223,7 @@ func consume(t *testing.T, queue uint16, verdict func(n int, a nfqueue.Attribute
 			old = *a.Mark
 		}
 		c.marks = append(c.marks, old)
-		v, bits := c.verdict(len(c.marks), a)
+		v, bits := c.verdict(len(c.marks)-c.since, a)
 		if err := nf.SetVerdictWithOption(*a.PacketID, v, nfqueue.WithMark(layout.Merge(old, bits))); err != nil && ctx.Err() == nil {
 			t.Errorf("verdict: %v", err)
 		}
@@ -237,6 +245,13 @@ func (c *consumer) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.marks)
+}
+
+// restart counts packets from 1 again for verdicts.
+func (c *consumer) restart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.since = len(c.marks)
 }
 
 // after gives bits with the nth packet and later ones.
@@ -323,4 +338,61 @@ func prefixes(list ...string) []netip.Prefix {
 		out[i] = netip.MustParsePrefix(s)
 	}
 	return out
+}
+
+// self is the namespace of the calling thread.
+func self(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// ftp speaks as much FTP as the helper needs to expect a connection to port 80 of
+// the server, and makes that connection.
+func (l *lab) ftp(t *testing.T) error {
+	t.Helper()
+	l.server.serve(t)
+	l.server.do(t, func() {
+		control, err := net.Listen("tcp", ":21")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { _ = control.Close() })
+		go func() {
+			c, err := control.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = c.Close() }()
+			_, _ = c.Read(make([]byte, 64))
+			_, _ = io.WriteString(c, "227 Entering Passive Mode (10,2,0,2,0,80).\r\n")
+			_, _ = c.Read(make([]byte, 64)) // until the client goes
+		}()
+	})
+	var c net.Conn
+	var err error
+	l.client.do(t, func() { c, err = net.DialTimeout("tcp", server4+":21", 3*time.Second) })
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(c, "PASV\r\n"); err != nil {
+		return err
+	}
+	if _, err := c.Read(make([]byte, 64)); err != nil {
+		return err
+	}
+	return l.client.exchange(t, server4, 1000)
+}
+
+// serverPort returns the lower port of a TCP segment over IPv4.
+func serverPort(b []byte) uint16 {
+	b = b[int(b[0]&15)*4:]
+	return min(binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]))
 }

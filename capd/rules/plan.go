@@ -44,6 +44,9 @@ type variant struct {
 
 // variants returns them, best first.
 func (r *Ruleset) variants() []variant {
+	if r.only != nil {
+		return r.only
+	}
 	switch r.cfg.Mode {
 	case Manual:
 		return nil

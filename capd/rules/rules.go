@@ -113,6 +113,7 @@ func nftName(s string) bool {
 type Ruleset struct {
 	cfg    Config
 	layout mark.Layout
+	only   []variant // instead of those of the mode, for tests
 }
 
 // Plan checks a configuration and makes its rules. The kernel is not asked.
