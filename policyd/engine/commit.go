@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"weir/policyd/target"
@@ -116,6 +118,7 @@ func (e *Engine) apply(now time.Time) error {
 func (e *Engine) done(changes []target.Change) {
 	e.ledger.Done(changes)
 	e.counts.Transactions++
+	tell := e.opt.Log.Enabled(context.Background(), slog.LevelDebug)
 	for _, c := range changes {
 		switch c.Op {
 		case target.Add:
@@ -125,7 +128,9 @@ func (e *Engine) done(changes []target.Change) {
 		case target.Delete:
 			e.counts.Deleted++
 		}
-		e.opt.Log.Debug("changed", "change", c.String())
+		if tell {
+			e.opt.Log.Debug("changed", "change", c.String())
+		}
 	}
 }
 

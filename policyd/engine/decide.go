@@ -19,11 +19,18 @@ type wish struct {
 
 // decide asks the rules about a flow and changes what it wants. New wishes are noted
 // before old ones are taken back, so that what stays is never given up between.
-func (e *Engine) decide(f *Flow) { e.decideAt(f, e.timeOf(f.TS)) }
+func (e *Engine) decide(f *Flow) {
+	var now time.Time // nobody looks at it without schedules
+	if e.timed {
+		now = e.timeOf(f.TS)
+	}
+	e.decideAt(f, now)
+}
 
 // decideAt is decide for a certain time of day.
 func (e *Engine) decideAt(f *Flow, now time.Time) {
 	e.set(f, now)
+	f.Changed, f.State.named = 0, e.flow.Interface != ""
 	hits, tags := e.rules.Match(&e.flow)
 	e.count(f, hits, tags)
 	e.collect(f, hits)

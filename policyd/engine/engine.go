@@ -64,6 +64,8 @@ type state struct {
 	rules []uint16 // rules that matched at some time, in the order they first did
 	now   []uint16 // rules that match at present
 	tags  []string
+
+	named bool // the interface had a name when the rules were asked
 }
 
 // action is one nftset table of a rule, resolved.
@@ -93,6 +95,9 @@ type Engine struct {
 	buf     []byte
 	want    []wish // scratch of decide
 	flow    rule.Flow
+
+	reads view.Parts // of a flow that can change what the rules say
+	timed bool       // time alone can change it
 }
 
 // RuleCount is what a rule did since the start.
@@ -125,9 +130,21 @@ func (e *Engine) use(c *config.Config, rules *rule.Set) error {
 		}
 	}
 	e.rules, e.sets, e.actions = rules, sets, actions
+	e.read()
 	e.ledger = target.NewLedger(sets)
 	e.perRule = make([]RuleCount, len(rules.Rules))
 	return nil
+}
+
+// read notes what the rules look at.
+func (e *Engine) read() {
+	e.reads, e.timed = view.Rest, e.rules.Scheduled()
+	if e.rules.NeedsCounters() {
+		e.reads |= view.Counters
+	}
+	if e.rules.NeedsEndReason() {
+		e.reads |= view.EndReason
+	}
 }
 
 // Sets returns the sets of c in the form that targets take.
@@ -197,6 +214,7 @@ func (e *Engine) Reload(c *config.Config, rules *rule.Set) error {
 	}
 	if err := e.backend.Open(e.sets); err != nil {
 		e.rules, e.sets, e.actions, e.ledger, e.perRule = old.rules, old.sets, old.actions, old.ledger, old.perRule
+		e.read()
 		return errors.Join(fmt.Errorf("reload: %w", err), e.backend.Open(e.sets))
 	}
 	for f := range e.view.All() {

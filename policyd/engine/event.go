@@ -104,7 +104,7 @@ func (e *Engine) flowEvent(w int, typ event.Type, r *evtring.Record) {
 		e.counts.Repeated++
 		return
 	}
-	if typ != event.FlowStats || e.rules.NeedsCounters() {
+	if e.open(f) && (typ != event.FlowStats || e.rules.NeedsCounters()) {
 		e.counts.Evaluations++
 		e.decide(f)
 	}
@@ -117,6 +117,11 @@ func (e *Engine) flowEvent(w int, typ event.Type, r *evtring.Record) {
 			e.release(old, false)
 		}
 	}
+}
+
+// open reports whether the rules may say something else of f than they did.
+func (e *Engine) open(f *Flow) bool {
+	return f.Changed&e.reads != 0 || e.timed || !f.State.named
 }
 
 // ended takes back what a flow wanted that is over.

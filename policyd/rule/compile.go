@@ -181,9 +181,8 @@ func (s *Set) bind(used map[string]*field) {
 	for name, f := range used {
 		s.env[name] = f.zero
 		s.counters = s.counters || f.counters
-		if name == "tags" {
-			s.tagsUsed = true
-		}
+		s.tagsUsed = s.tagsUsed || name == "tags"
+		s.ends = s.ends || name == "end_reason"
 		s.load = append(s.load, func(sc *scope) { s.env[name] = f.value(sc) })
 	}
 }

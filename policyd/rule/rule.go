@@ -38,12 +38,16 @@ type Set struct {
 	hits     []int
 	tags     []string
 	counters bool
+	ends     bool // a rule looks at the end reason
 	tagsUsed bool
 }
 
 // NeedsCounters reports whether a rule looks at byte or packet counts or at the
 // duration, so that FLOW_STATS can change a decision.
 func (s *Set) NeedsCounters() bool { return s.counters }
+
+// NeedsEndReason reports whether a rule looks at why a flow ended.
+func (s *Set) NeedsEndReason() bool { return s.ends }
 
 // Scheduled reports whether time alone can change a decision.
 func (s *Set) Scheduled() bool {

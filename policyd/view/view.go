@@ -26,6 +26,9 @@ type Flow[S any] struct {
 	TS         uint64 // time of its event, ns
 	State      S
 
+	// Changed is what reports changed since the caller last cleared it.
+	Changed Parts
+
 	mark     uint64    // generation of the newest report
 	deadline time.Time // of an orphan
 	orphan   bool
@@ -57,6 +60,8 @@ const flowBytes = 768
 type View[S any] struct {
 	workers []worker[S]
 	max     int
+	ended   *Flow[S]   // what Merge returned last, when it was Ended: free by now
+	free    []*Flow[S] // for new flows, so that their coming and going leaves no garbage
 }
 
 type worker[S any] struct {
@@ -82,21 +87,25 @@ func New[S any](n, max int) *View[S] {
 
 // Merge takes a report of a worker in and returns the flow it is about, which for
 // Ended is no longer in the view. f is copied. A report of a flow that is not the
-// worker's own is an error; ErrFull means that a new flow was not taken in.
+// worker's own is an error; ErrFull means that a new flow was not taken in. A flow
+// that Ended is the caller's until the next call.
 func (v *View[S]) Merge(w int, typ event.Type, ts uint64, f event.Flow) (*Flow[S], Change, error) {
 	if owner := int(f.ID() >> 56); owner != w {
 		return nil, None, fmt.Errorf("worker %d reports flow %016x of worker %d", w, f.ID(), owner)
 	}
+	v.recycle()
 	k := &v.workers[w]
 	old := k.flows[f.ID()]
 	if typ == event.FlowEnd {
-		return k.end(old, ts, f)
+		v.ended = v.end(k, old, ts, f)
+		return v.ended, Ended, nil
 	}
 	if old == nil {
 		if len(k.flows) >= v.max || k.bytes+len(f) > v.max*flowBytes {
 			return nil, None, fmt.Errorf("worker %d: %d flows in %d bytes: %w", w, len(k.flows), k.bytes, ErrFull)
 		}
-		n := &Flow[S]{mark: k.generation}
+		n := v.take()
+		n.mark = k.generation
 		k.flows[f.ID()] = n
 		k.keep(n, ts, f)
 		return n, Added, nil
@@ -114,22 +123,24 @@ func (v *View[S]) Merge(w int, typ event.Type, ts uint64, f event.Flow) (*Flow[S
 
 // keep makes f the newest payload of n, a flow of the view.
 func (k *worker[S]) keep(n *Flow[S], ts uint64, f event.Flow) {
-	k.bytes -= cap(n.Flow)
-	n.Flow, n.TS = clone(n.Flow, f), ts
-	k.bytes += cap(n.Flow)
+	held := cap(n.Flow) * min(len(n.Flow), 1) // the room of a recycled flow is not counted yet
+	n.take(ts, f)
+	k.bytes += cap(n.Flow) - held
 }
 
 // end takes a flow out. One that was not known is returned all the same: what its
 // earlier life left in the kernel may have to go.
-func (k *worker[S]) end(old *Flow[S], ts uint64, f event.Flow) (*Flow[S], Change, error) {
+func (v *View[S]) end(k *worker[S], old *Flow[S], ts uint64, f event.Flow) *Flow[S] {
 	if old == nil {
-		return &Flow[S]{Flow: clone(nil, f), TS: ts}, Ended, nil
+		old = v.take()
+		old.take(ts, f)
+		return old
 	}
 	k.remove(old)
 	if f.Rev() >= old.Rev() {
-		old.Flow, old.TS = clone(old.Flow, f), ts
+		old.take(ts, f)
 	}
-	return old, Ended, nil
+	return old
 }
 
 func (k *worker[S]) remove(f *Flow[S]) {
@@ -144,7 +155,11 @@ func (k *worker[S]) remove(f *Flow[S]) {
 	}
 }
 
-func clone(dst, f event.Flow) event.Flow { return append(dst[:0], f...) }
+// take makes f the payload of n.
+func (n *Flow[S]) take(ts uint64, f event.Flow) {
+	n.Changed |= differ(n.Flow, f)
+	n.Flow, n.TS = append(n.Flow[:0], f...), ts
+}
 
 // Find returns a flow by its id, nil when it is not in the view.
 func (v *View[S]) Find(id uint64) *Flow[S] {
