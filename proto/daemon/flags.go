@@ -20,12 +20,10 @@ type flags struct {
 	rest    []string
 }
 
-// parse reads "[COMMAND] [FLAGS] [ARGS]".
+// parse reads a command, flags and arguments. Flags may stand anywhere: people add
+// them where the cursor is. After "--" everything is an argument.
 func (p Program) parse(args []string) (*flags, error) {
 	f := &flags{}
-	if len(args) > 0 && slices.Contains(p.Commands, args[0]) {
-		f.command, args = args[0], args[1:]
-	}
 	set := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	set.SetOutput(io.Discard) // the caller says what is wrong, once
 	set.Usage = func() {}
@@ -38,17 +36,39 @@ func (p Program) parse(args []string) (*flags, error) {
 	if p.Flags != nil {
 		p.Flags(set)
 	}
-	err := set.Parse(args)
+	err := f.words(set, args)
 	if errors.Is(err, flag.ErrHelp) {
 		p.help(set)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if f.rest = set.Args(); len(f.rest) > 0 && p.Args == "" {
+	if len(f.rest) > 0 && slices.Contains(p.Commands, f.rest[0]) {
+		f.command, f.rest = f.rest[0], f.rest[1:]
+	}
+	if len(f.rest) > 0 && p.Args == "" {
 		return nil, fmt.Errorf("unexpected argument %q", f.rest[0])
 	}
 	return f, nil
+}
+
+// words parses the flags among args and keeps the other words in f.rest.
+func (f *flags) words(set *flag.FlagSet, args []string) error {
+	for len(args) > 0 {
+		if err := set.Parse(args); err != nil {
+			return err
+		}
+		read := len(args) - set.NArg()
+		ended := read > 0 && args[read-1] == "--"
+		if args = set.Args(); ended {
+			f.rest = append(f.rest, args...)
+			return nil
+		}
+		if len(args) > 0 {
+			f.rest, args = append(f.rest, args[0]), args[1:]
+		}
+	}
+	return nil
 }
 
 func (p Program) help(set *flag.FlagSet) {
