@@ -126,12 +126,23 @@ func identify(files []string) []string {
 	return ids
 }
 
-// run steers all captures, one after the other. A capture that ends in an error
-// has given all it could; the others follow, and the error is told at the end.
+// run steers all captures and survives the loss of a ring's memory, which whoever
+// truncates the file brings about. One guard for all: a batch is not the place
+// for it, because nothing can go on after.
 func (r *runner) run(ctx context.Context) error {
 	if err := r.env.Systemd.Ready(); err != nil {
 		r.log.Warn("service manager", "error", err)
 	}
+	err := pktring.Guard(r.rings, func() error { return r.captures(ctx) })
+	if errors.Is(err, layout.ErrRingLost) {
+		return fmt.Errorf("packet rings in %s: start again, nobody may truncate or delete them in use: %w", r.root, err)
+	}
+	return err
+}
+
+// captures steers all captures, one after the other. A capture that ends in an
+// error has given all it could; the others follow, and the error is told at the end.
+func (r *runner) captures(ctx context.Context) error {
 	var errs []error
 	for _, name := range r.cfg.Capture.Files {
 		if err := r.capture(ctx, name); err != nil {
