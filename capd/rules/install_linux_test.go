@@ -16,8 +16,9 @@ const others = `table inet other {
 	set s { type ipv4_addr; elements = { 192.0.2.1 } }
 	chain c { type filter hook forward priority 0; policy accept; ip saddr @s counter drop; }
 }
-table ip weir { chain c { counter
-} }`
+table ip weir {
+	chain c { counter; }
+}`
 
 func ruleset(t *testing.T) string { t.Helper(); return run(t, "", "nft -s list ruleset") }
 
@@ -162,7 +163,7 @@ func TestInstallErrors(t *testing.T) {
 		want  error
 		text  string
 	}{
-		{"a table of somebody else", func(t *testing.T) { nft(t, "table inet weir_capture {\n chain c {\n counter\n }\n }") }, Forward, ErrForeign,
+		{"a table of somebody else", func(t *testing.T) { nft(t, "table inet weir_capture {\n chain c { counter; }\n}") }, Forward, ErrForeign,
 			"nft delete table inet weir_capture"},
 		{"another instance", func(t *testing.T) { install(t, func(c *Config) { c.Instance = "lab-2" }) }, Forward, ErrForeign,
 			`instance.name = "lab-2"`},

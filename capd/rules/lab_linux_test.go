@@ -153,7 +153,7 @@ func run(t *testing.T, space, command string) string {
 func nft(t *testing.T, script string) {
 	t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(script)
+	cmd.Stdin = strings.NewReader(script + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v: %s\n%s", err, out, script)
 	}
