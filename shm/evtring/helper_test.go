@@ -2,47 +2,17 @@ package evtring
 
 import (
 	"errors"
-	"flag"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"weir/shm/internal/shmtest"
 	"weir/shm/layout"
 )
-
-var seed = flag.Uint64("seed", 1, "of the random tests; 0 takes the time")
-
-func testRand(tb testing.TB) *rand.Rand {
-	s := *seed
-	if s == 0 {
-		s = uint64(time.Now().UnixNano())
-	}
-	tb.Logf("-seed=%d", s)
-	return rand.New(rand.NewPCG(s, 7))
-}
-
-// shmDir returns a folder that is gone after the test, in memory where there is
-// such a file system: a ring on a disk is written back all the time.
-func shmDir(tb testing.TB) string {
-	tb.Helper()
-	const root = "/dev/shm"
-	if fi, err := os.Stat(root); err != nil || !fi.IsDir() {
-		return tb.TempDir()
-	}
-	dir, err := os.MkdirTemp(root, "weir-test-")
-	if err != nil {
-		return tb.TempDir()
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
 
 // testConfig is a smallest ring in a folder of its own.
 func testConfig(tb testing.TB) Config {
 	tb.Helper()
-	dir := shmDir(tb)
+	dir := shmtest.Dir(tb)
 	return Config{Path: filepath.Join(dir, "w03.ring"), CursorDir: dir, Worker: 3, Capacity: MinCapacity, Mode: 0o600}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/shm/cursor"
+	"weir/shm/internal/shmtest"
 	"weir/shm/layout"
 )
 
@@ -572,7 +573,7 @@ func TestHeaderOverwritten(t *testing.T) {
 // TestFlippedBytes changes random bytes of both files while they are in use.
 // Nothing is promised but survival, and that no damaged event is handed out.
 func TestFlippedBytes(t *testing.T) {
-	rnd := testRand(t)
+	rnd := shmtest.Rand(t)
 	for range 30 {
 		cfg := testConfig(t)
 		p := openProducer(t, cfg)

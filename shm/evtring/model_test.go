@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"weir/shm/internal/shmtest"
 )
 
 // TestModel drives ring and reader with random operations: every event is read
@@ -22,7 +24,7 @@ func TestModel(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rnd := testRand(t)
+			rnd := shmtest.Rand(t)
 			p, r := heapPair(t, tt.pos)
 			var next, read, lost uint64
 			laps := 0

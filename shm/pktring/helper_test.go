@@ -1,15 +1,16 @@
 package pktring
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
+
+	"weir/shm/internal/shmtest"
 )
 
 // testConfig is a small ring in a folder of its own.
 func testConfig(tb testing.TB, n, payload int) Config {
 	tb.Helper()
-	dir := shmDir(tb)
+	dir := shmtest.Dir(tb)
 	return Config{
 		Path: filepath.Join(dir, "c00-w00.ring"), CursorPath: filepath.Join(dir, "c00-w00.cur"),
 		Descriptors: n, PayloadBytes: payload, Mode: 0o600,
@@ -149,20 +150,4 @@ func (p *packet) check(tb testing.TB, desc, payload []byte) {
 	if cap(payload) != len(payload) {
 		tb.Fatalf("payload has capacity %d beyond its %d bytes", cap(payload), len(payload))
 	}
-}
-
-// shmDir returns a folder that is gone after the test, in memory where there is
-// such a file system: a ring on a disk is written back all the time.
-func shmDir(tb testing.TB) string {
-	tb.Helper()
-	const root = "/dev/shm"
-	if fi, err := os.Stat(root); err != nil || !fi.IsDir() {
-		return tb.TempDir()
-	}
-	dir, err := os.MkdirTemp(root, "weir-test-")
-	if err != nil {
-		return tb.TempDir()
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }

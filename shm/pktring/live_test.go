@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/shm/internal/shmtest"
 	"weir/shm/layout"
 )
 
@@ -373,7 +374,7 @@ func TestHeaderOverwritten(t *testing.T) {
 // TestFlippedBytes changes random bytes of both files while the ring is in use.
 // Nothing is promised but survival, and that a new pair of files works.
 func TestFlippedBytes(t *testing.T) {
-	rnd := testRand(t)
+	rnd := shmtest.Rand(t)
 	for range 40 {
 		cfg := testConfig(t, 32, 1<<13)
 		p, c := openPair(t, cfg)

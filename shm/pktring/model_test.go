@@ -1,24 +1,13 @@
 package pktring
 
 import (
-	"flag"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"weir/shm/internal/shmtest"
 	"weir/shm/layout"
 )
-
-var seed = flag.Uint64("seed", 1, "of the random tests; 0 takes the time")
-
-func testRand(t *testing.T) *rand.Rand {
-	s := *seed
-	if s == 0 {
-		s = uint64(time.Now().UnixNano())
-	}
-	t.Logf("-seed=%d", s)
-	return rand.New(rand.NewPCG(s, 7))
-}
 
 // TestModel drives a ring with random operations and compares it with a slice:
 // every geometry, records around the wrap, positions around 2^64.
@@ -38,12 +27,12 @@ func TestModel(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p, c := heapPair(t, tt.n, tt.payload, tt.pos)
-			runModel(t, testRand(t), p, c, 6000)
+			runModel(t, shmtest.Rand(t), p, c, 6000)
 		})
 	}
 	t.Run("mapped", func(t *testing.T) {
 		p, c := openPair(t, testConfig(t, 64, 1<<14))
-		runModel(t, testRand(t), p, c, 6000)
+		runModel(t, shmtest.Rand(t), p, c, 6000)
 	})
 }
 
