@@ -371,18 +371,26 @@ func TestBridge(t *testing.T) {
 // control connection: it must be queued all the same.
 func TestExpected(t *testing.T) {
 	l := newLab(t, false)
-	nft(t, `table ip other {
+	nft(t, `table inet other {
+	counter expected { }
 	ct helper ftp { type "ftp" protocol tcp; l3proto ip; }
+	chain forward { type filter hook forward priority 0; ct state related tcp dport 80 counter name expected; }
 	chain pre { type filter hook prerouting priority -150; tcp dport 21 ct helper set "ftp"; }
 }`)
 	install(t, nil)
 	seen := map[uint16]int{}
-	consume(t, 7, func(n int, a nfqueue.Attribute) (int, uint32) {
+	c := consume(t, 7, func(_ int, a nfqueue.Attribute) (int, uint32) {
 		seen[serverPort(*a.Payload)]++
 		return nfqueue.NfAccept, bitFinal
 	})
 	if err := l.ftp(t); err != nil {
 		t.Fatal(err)
+	}
+	c.stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if packetsOf(t, "expected") == 0 {
+		t.Fatal("the helper expected nothing: the test shows nothing")
 	}
 	if seen[80] == 0 || seen[80] > 10 || seen[21] == 0 {
 		t.Errorf("queued packets by server port: %v, want some of 21 and 80, and few", seen)

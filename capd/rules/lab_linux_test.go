@@ -369,6 +369,7 @@ func (l *lab) ftp(t *testing.T) error {
 				return
 			}
 			defer func() { _ = c.Close() }()
+			_, _ = io.WriteString(c, "220 ready\r\n") // the helper reads from the second line on
 			_, _ = c.Read(make([]byte, 64))
 			_, _ = io.WriteString(c, "227 Entering Passive Mode (10,2,0,2,0,80).\r\n")
 			_, _ = c.Read(make([]byte, 64)) // until the client goes
@@ -382,6 +383,9 @@ func (l *lab) ftp(t *testing.T) error {
 	}
 	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Read(make([]byte, 64)); err != nil {
+		return err
+	}
 	if _, err := io.WriteString(c, "PASV\r\n"); err != nil {
 		return err
 	}
