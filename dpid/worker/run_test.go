@@ -257,6 +257,57 @@ func TestRingLost(t *testing.T) {
 	r.wantCount(cPanics, 0)
 }
 
+// TestRingReplaced: when capd has made a ring of another geometry, the worker reads
+// the old one to its end and then leaves, so that it is started on the new one.
+func TestRingReplaced(t *testing.T) {
+	p, c, cfg := fileRings(t)
+	r := newRig(t, options{})
+	r.prod, r.cons = []*pktring.Producer{p}, []*pktring.Consumer{c}
+	r.start(true)
+	r.datagram(0, "10.0.0.1:40001", mystery, noise)
+	p.Publish()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Descriptors *= 2
+	q, err := pktring.OpenProducer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	if !c.Replaced() {
+		t.Fatal("Replaced() = false, want true")
+	}
+	if past(c) {
+		t.Error("past(ring with a packet in it) = true, want false")
+	}
+	if err := r.w.Run(t.Context()); !errors.Is(err, layout.ErrRingLost) {
+		t.Errorf("Run with a replaced ring = %v, want ErrRingLost", err)
+	}
+	r.wantCount(cPackets, 1)
+	if c.Backlog() != 0 {
+		t.Errorf("%d packets left in the old ring, want 0", c.Backlog())
+	}
+}
+
+// TestRingDeleted: a file that is gone while its producer lives is not given up: the
+// producer will make a new one, and says when.
+func TestRingDeleted(t *testing.T) {
+	p, c, cfg := fileRings(t)
+	if err := os.Remove(cfg.Path); err != nil {
+		t.Fatal(err)
+	}
+	if !c.Replaced() || past(c) {
+		t.Errorf("replaced %v, past %v, want true, false while the producer lives", c.Replaced(), past(c))
+	}
+	if rebuilt, err := p.Housekeeping(); !rebuilt || err != nil {
+		t.Fatalf("Housekeeping() = %v, %v, want true", rebuilt, err)
+	}
+	if !past(c) {
+		t.Error("past(deleted and made anew) = false, want true")
+	}
+}
+
 // TestPoison: a packet that killed the worker twice is left out, and counted. What a
 // kill leaves is a copy of the files at that moment.
 func TestPoison(t *testing.T) {

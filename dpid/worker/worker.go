@@ -314,11 +314,14 @@ func (w *Worker) housekeeping(busy bool) error {
 		return nil
 	}
 	w.beat = now
-	for _, r := range w.part.Rings {
+	for i, r := range w.part.Rings {
 		if err := r.Housekeeping(); err != nil {
 			return err
 		}
 		r.Commit()
+		if !w.ended[i] && past(r) {
+			return &replacedError{ring: i}
+		}
 	}
 	if _, err := w.events.Housekeeping(); err != nil {
 		return err
