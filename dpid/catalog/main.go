@@ -8,14 +8,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"weir/proto/config"
 )
 
 const usage = `usage:
-  dpid catalog compile -o FILE [-data DIR] [-list CATEGORY=FILE[@ATTRIBUTE...]]...
+  dpid catalog compile [-o FILE] [-config FILE] [-data DIR] [-list CATEGORY=FILE[@ATTRIBUTE...]]...
   dpid catalog lookup [-f FILE] [-json] NAME|ADDRESS|JA4...
-  dpid catalog check [-f FILE] [-data DIR] [-list CATEGORY=FILE[@ATTRIBUTE...]]...
+  dpid catalog check [-f FILE] [-config FILE] [-data DIR] [-list CATEGORY=FILE[@ATTRIBUTE...]]...
 
-compile  write a compiled catalogue from the curated data and the user's lists
+compile  write a compiled catalogue from the curated data and the user's lists and
+         applications; with -config, -o is by default the configuration's catalog.file
 lookup   say what a host name, an address or a JA4 fingerprint belongs to
 check    report every mistake in the data, or in a compiled file, and write nothing
 `
@@ -92,12 +95,22 @@ func parse(set *flag.FlagSet, args []string) error {
 	return nil
 }
 
+// inputs is what the flags say to compile.
+type inputs struct {
+	data   string       // folder in place of the curated data
+	config string       // file of the configuration, "" for none
+	lists  []List       // of -list
+	file   string       // catalog.file of the configuration, known after input
+	warn   func(string) // told every warning
+}
+
 // inputFlags adds the flags that say what to compile.
-func (c command) inputFlags(set *flag.FlagSet) func() Input {
-	in := Input{Warn: func(text string) { _, _ = fmt.Fprintln(c.stderr, text) }}
-	dir := set.String("data", "", "")
-	set.Func("list", "", func(s string) error {
-		category, path, ok := strings.Cut(s, "=")
+func (c command) inputFlags(set *flag.FlagSet) *inputs {
+	s := &inputs{warn: func(text string) { _, _ = fmt.Fprintln(c.stderr, text) }}
+	set.StringVar(&s.data, "data", "", "")
+	set.StringVar(&s.config, "config", "", "")
+	set.Func("list", "", func(arg string) error {
+		category, path, ok := strings.Cut(arg, "=")
 		if !ok || category == "" || path == "" {
 			return errors.New("want CATEGORY=FILE")
 		}
@@ -106,42 +119,68 @@ func (c command) inputFlags(set *flag.FlagSet) func() Input {
 			parts := strings.Split(base, "@")
 			l.Path, l.Attrs = filepath.Join(filepath.Dir(path), parts[0]), parts[1:]
 		}
-		in.Lists = append(in.Lists, l)
+		s.lists = append(s.lists, l)
 		return nil
 	})
-	return func() Input {
-		if *dir != "" {
-			in.Data = os.DirFS(*dir)
+	return s
+}
+
+// input reads the configuration, if there is one, and returns all that is to be
+// compiled.
+func (s *inputs) input() (Input, error) {
+	var in Input
+	if s.config != "" {
+		c, err := config.Load(s.config)
+		if err != nil {
+			return in, err
 		}
-		return in
+		in, s.file = FromConfig(c), c.Catalog.File
 	}
+	if s.data != "" {
+		in.Data = os.DirFS(s.data)
+	}
+	in.Lists, in.Warn = append(in.Lists, s.lists...), s.warn
+	return in, nil
 }
 
 func (c command) compile(args []string) error {
 	set := flag.NewFlagSet("compile", flag.ContinueOnError)
 	out := set.String("o", "", "")
-	input := c.inputFlags(set)
+	from := c.inputFlags(set)
 	if err := parse(set, args); err != nil {
 		return err
 	}
-	if *out == "" || set.NArg() > 0 {
-		return usageError("compile needs -o FILE and takes no other arguments")
+	if *out == "" && from.config == "" || set.NArg() > 0 {
+		return usageError("compile needs -o FILE or -config FILE, and takes no other arguments")
 	}
-	return CompileFile(input(), *out)
+	in, err := from.input()
+	if err != nil {
+		return err
+	}
+	if *out == "" {
+		if *out = from.file; *out == "" {
+			return usageError(fmt.Sprintf("compile needs -o FILE: %s sets no catalog.file", from.config))
+		}
+	}
+	return CompileFile(in, *out)
 }
 
 // check reports mistakes in the data, or opens a compiled file.
 func (c command) check(args []string) error {
 	set := flag.NewFlagSet("check", flag.ContinueOnError)
 	file := set.String("f", "", "")
-	input := c.inputFlags(set)
+	from := c.inputFlags(set)
 	if err := parse(set, args); err != nil {
 		return err
 	}
 	if set.NArg() > 0 {
 		return usageError("check takes no arguments but flags")
 	}
-	cat, err := c.open(*file, input())
+	in, err := from.input()
+	if err != nil {
+		return err
+	}
+	cat, err := c.open(*file, in)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,39 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "catalog.weir")
+	conf := filepath.Join(dir, "weir.toml")
+	wrong := filepath.Join(dir, "wrong.toml")
+	for name, text := range map[string]string{
+		conf: `[catalog]
+file = "own.weir"
+categories = ["homework"]
+lists = [{ category = "blocked", file = "list", attributes = ["-ads"] }]
+[[application]]
+name = "school-cloud"
+category = "homework"
+domains = ["cloud.school.test", "=school.test"]
+networks = ["198.51.100.0/24", "203.0.113.7"]
+ja4 = ["t13d190900_fcb5b95cb75a_b0d3b4ac2a14"]
+[[application]]
+name = "example"
+domains = ["more.example.net"]
+`,
+		wrong: `[[application]]
+name = "Upper"
+category = "homework"
+domains = ["a..b"]
+
+[[application]]
+name = "none"
+category = "nonsense"
+domains = ["c.test"]
+`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := filepath.Join(dir, "own.weir")
 	tests := []struct {
 		args       string
 		code       int
@@ -51,7 +84,20 @@ func TestCommand(t *testing.T) {
 		{"compile -o " + dir + "/no/dir/file", exitError, "", "write catalogue"},
 		{"compile -o " + file + " -list broken", exitUsage, "", "want CATEGORY=FILE"},
 		{"compile -o " + file + " -list x=" + dir + "/none", exitError, "", "none: open none: no such file"},
-		{"compile", exitUsage, "", "needs -o FILE"},
+		{"compile -config " + conf + " -data " + data, exitOK, "", ""}, // into its catalog.file
+		{"lookup -f " + own + " a.cloud.school.test", exitOK, "school-cloud             homework         suffix cloud.school.test", ""},
+		{"lookup -f " + own + " school.test", exitOK, "exact =school.test", ""},
+		{"lookup -f " + own + " x.school.test", exitError, "unknown", ""},
+		{"lookup -f " + own + " 198.51.100.9 203.0.113.7 t13d190900_fcb5b95cb75a_b0d3b4ac2a14", exitOK, "network 203.0.113.7", ""},
+		{"lookup -f " + own + " more.example.net", exitOK, "example ", ""},
+		{"lookup -f " + own + " other.example", exitOK, "blocked", ""},
+		{"lookup -f " + own + " ads.example", exitError, "unknown", ""}, // by the list's attributes
+		{"check -config " + conf + " -data " + data, exitOK, "4 applications, 4 categories,", ""},
+		{"compile -o " + file + " -config " + wrong, exitError, "", wrong + ":1: application"},
+		{"compile -o " + file + " -config " + wrong, exitError, "", wrong + `:6: application none: unknown category "nonsense"`},
+		{"compile -config " + wrong, exitUsage, "", "wrong.toml sets no catalog.file"},
+		{"check -config " + dir + "/none.toml", exitError, "", "none.toml: no such file"},
+		{"compile", exitUsage, "", "needs -o FILE or -config FILE"},
 		{"lookup", exitUsage, "", "needs a name"},
 		{"check extra", exitUsage, "", "no arguments"},
 		{"check -nonsense", exitUsage, "", "usage:"},

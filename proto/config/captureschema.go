@@ -37,7 +37,7 @@ func (c *Capture) fields() []field {
 func (i *Interface) fields() []field {
 	return []field{
 		text("name", &i.Name, "Name of the interface, such as \"eth0\".", checkInterface),
-		choice("role", &i.Role, "lan or wan; empty = not known.", "", RoleLAN, RoleWAN),
+		text("role", &i.Role, "lan or wan; empty = not known.", checkRole),
 	}
 }
 
@@ -112,6 +112,13 @@ func mask(key string, p *uint32, doc string) field {
 			*p = m
 			return nil
 		}}
+}
+
+func checkRole(s string) error {
+	if s == "" || s == RoleLAN || s == RoleWAN {
+		return nil
+	}
+	return fmt.Errorf("must be %s or %s", RoleLAN, RoleWAN)
 }
 
 // checkInterface allows what the kernel does.

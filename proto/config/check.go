@@ -14,10 +14,7 @@ func (c *Config) check(b *binder) {
 	sets := named(b, "set", c.Sets, func(s *Set) (string, Pos) { return s.Name, s.Pos })
 	named(b, "rule", c.Rules, func(r *Rule) (string, Pos) { return r.Name, r.Pos })
 
-	for _, l := range c.Catalog.Lists {
-		require(b, l.Pos, "catalog.lists.category", l.Category)
-		require(b, l.Pos, "catalog.lists.file", l.File)
-	}
+	c.checkCatalog(b)
 	for i := range c.Sets {
 		c.Sets[i].check(b)
 	}

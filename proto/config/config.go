@@ -28,10 +28,11 @@ type Config struct {
 	Catalog  Catalog
 	Policy   Policy
 
-	Groups    []Group    // in order of appearance
-	Schedules []Schedule // in order of appearance
-	Sets      []Set      // in order of appearance
-	Rules     []Rule     // in order of evaluation
+	Applications []Application // in order of appearance
+	Groups       []Group       // in order of appearance
+	Schedules    []Schedule    // in order of appearance
+	Sets         []Set         // in order of appearance
+	Rules        []Rule        // in order of evaluation
 }
 
 // Instance names one running set of daemons.
@@ -94,19 +95,6 @@ type Inspect struct {
 // Hint sizes the caches that name later flows.
 type Hint struct {
 	DNSEntries int // answers one worker remembers
-}
-
-// Catalog says where applications and categories come from.
-type Catalog struct {
-	File  string // compiled catalogue; "" = the one installed with the binaries
-	Lists []List // the user's own lists of domains
-}
-
-// List adds the domains of a file to a category.
-type List struct {
-	Pos
-	Category string
-	File     string
 }
 
 // Values of Policy.Mode and Policy.Target.

@@ -21,6 +21,11 @@ type field struct {
 	// Tables and lists read and print themselves; key is their full name.
 	read  func(b *binder, n *node, key string)
 	print func(p *printer, key string)
+
+	// What a table, or an element of an array of tables, holds before anything is
+	// read; nil for all other fields.
+	in    func() []field
+	array bool // of tables
 }
 
 // binder fills variables from nodes and collects every mistake.
@@ -73,7 +78,8 @@ func (b *binder) table(n *node, key string, fields []field) {
 func section(key, doc string, fields ...field) field {
 	return field{key: key, doc: doc,
 		read:  func(b *binder, n *node, key string) { b.table(n, key, fields) },
-		print: func(p *printer, key string) { p.table(key, doc, fields) }}
+		print: func(p *printer, key string) { p.table(key, doc, fields) },
+		in:    func() []field { return fields }}
 }
 
 // list is an array of tables, one T each. open sets a new T up before its
@@ -96,6 +102,12 @@ func list[T any](key, doc string, p *[]T, open func(*T, Pos), fields func(*T) []
 			for i := range *p {
 				pr.element(key, fields(&(*p)[i]))
 			}
+		},
+		array: true,
+		in: func() []field {
+			var v T
+			open(&v, Pos{})
+			return fields(&v)
 		}}
 }
 

@@ -36,7 +36,7 @@ func (c *Config) fields() []field {
 			integer("count", &c.Workers.Count, "Number of workers; 0 = derived from the CPUs.", 0, MaxWorkers),
 			integers("cpus", &c.Workers.CPUs, "CPUs to pin workers to, in turn; empty = not pinned.", 0, 4095),
 			choice("idle", &c.Workers.Idle, "adaptive (spin, then sleep), spin (needs pinned CPUs) or sleep.", IdleAdaptive, IdleSpin, IdleSleep),
-			text("user", &c.Workers.User, "Whom dpid becomes when started as root; empty = weir-dpi, else nobody.", checkUser)),
+			text("user", &c.Workers.User, "Whom dpid becomes when started as root; empty = weir-dpi, else nobody.", checkNameOrNone)),
 		section("rings", "Geometry of new rings; 0 = derived from the RAM.",
 			powerOfTwo("packet_descriptors", &c.Rings.PacketDescriptors, "Descriptors of a packet ring, a power of two.", 1<<10, 1<<24),
 			size("packet_payload", &c.Rings.PacketPayload, "Payload area of a packet ring, a power of two.", MinPacketPayload, MaxPacketPayload, checkPower),
@@ -53,18 +53,18 @@ func (c *Config) fields() []field {
 			integer("contexts", &c.Inspect.Contexts, "Flows under inspection at once; 0 = derived from the RAM.", 0, 1<<22)),
 		section("hint", "Caches that name later flows.",
 			integer("dns_entries", &c.Hint.DNSEntries, "DNS answers remembered; 0 = derived from the RAM.", 0, 1<<26)),
-		section("catalog", "Applications and categories.",
-			path("file", &c.Catalog.File, "Compiled catalogue; empty = the one installed with the binaries."),
-			list("lists", "The user's own lists of domains.", &c.Catalog.Lists, func(l *List, p Pos) { l.Pos = p }, (*List).fields)),
+		section("catalog", "Applications and categories.", c.Catalog.fields()...),
+		list("application", "Applications of the user's own; `dpid catalog compile -config FILE` puts them into the catalogue.",
+			&c.Applications, func(a *Application, p Pos) { a.Pos = p }, (*Application).fields),
 		section("policy", "What may be done about flows.",
 			choice("mode", &c.Policy.Mode, "observe (touch nothing) or enforce.", ModeObserve, ModeEnforce),
 			choice("target", &c.Policy.Target, "nftables, or dry-run (print what would be done).", TargetDryRun, TargetNFTables),
 			text("table", &c.Policy.Table, "The nftables table that is ours.", checkNFTName),
 			mask("mark_mask", &c.Policy.MarkMask, "Our bits of packet marks and ct marks: a run of at least 2; the others are left alone.")),
 		groups("group", &c.Groups),
-		list("schedule", "", &c.Schedules, func(s *Schedule, p Pos) { s.Pos, s.To = p, 24*time.Hour }, (*Schedule).fields),
-		list("set", "", &c.Sets, openSet, (*Set).fields),
-		list("rule", "", &c.Rules, func(r *Rule, p Pos) { r.Pos, r.Enabled = p, true }, (*Rule).fields),
+		list("schedule", "A time of day on some days of the week, for use in rules.", &c.Schedules, func(s *Schedule, p Pos) { s.Pos, s.To = p, 24*time.Hour }, (*Schedule).fields),
+		list("set", "A set of nftables that rules fill.", &c.Sets, openSet, (*Set).fields),
+		list("rule", "A condition and what to do with the flows that meet it; see formats/rules.md.", &c.Rules, func(r *Rule, p Pos) { r.Pos, r.Enabled = p, true }, (*Rule).fields),
 	}
 }
 
@@ -82,16 +82,9 @@ func (t *Timeouts) fields() []field {
 	}
 }
 
-func (l *List) fields() []field {
-	return []field{
-		text("category", &l.Category, "", checkName),
-		path("file", &l.File, ""),
-	}
-}
-
 // groups is the one table whose keys the user chooses.
 func groups(key string, p *[]Group) field {
-	return field{key: key,
+	return field{key: key, doc: "Named lists of networks, for use in rules: NAME = [\"10.0.0.0/8\", ...].",
 		read: func(b *binder, n *node, key string) {
 			if _, ok := n.value.(map[string]*node); !ok {
 				b.fail(n.Pos, key, fmt.Errorf("is %s, want a table [%s] of NAME = [\"10.0.0.0/8\", ...]", n.kind(), key))
@@ -189,7 +182,7 @@ func checkName(s string) error {
 	return nil
 }
 
-func checkUser(s string) error {
+func checkNameOrNone(s string) error {
 	if s == "" {
 		return nil
 	}

@@ -52,15 +52,16 @@ func (j *job) writeConfig() error {
 }
 
 // giveCatalog adds a catalogue to the configuration: one made for the policy's own
-// lists of domains, else the one beside the binaries.
+// applications and lists of domains, else the one beside the binaries. A policy that
+// names a catalogue has it compiled from the same file.
 func (j *job) giveCatalog(ctx context.Context, c *config.Config) error {
 	if c.Catalog.File != "" {
 		return nil
 	}
 	path := filepath.Join(j.bin, "catalog.weir")
-	if len(c.Catalog.Lists) > 0 {
+	if c.OwnNames() {
 		path = filepath.Join(j.Dir, "catalog.weir")
-		if err := j.compileLists(ctx, c.Catalog.Lists, path); err != nil {
+		if err := j.ask(ctx, "dpid", "catalog", "compile", "-o", path, "-config", j.conf); err != nil {
 			return err
 		}
 	}

@@ -72,20 +72,27 @@ func TestConfigureCatalog(t *testing.T) {
 	}
 }
 
-func TestConfigureLists(t *testing.T) {
-	j := prepared(t, "[[catalog.lists]]\ncategory = \"mine\"\nfile = \"/own/list\"\n")
-	fake(t, j, "policyd", "exit 0")
-	fake(t, j, "dpid", `echo "$@" > "$4"`)
-	if err := j.configure(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(j.Dir, "catalog.weir")
-	if c, err := config.Load(j.conf); err != nil || c.Catalog.File != path {
-		t.Errorf("Load() = %+v, %v, want catalogue %s", c, err, path)
-	}
-	asked, err := os.ReadFile(path)
-	if want := "catalog compile -o " + path + " -list mine=/own/list\n"; err != nil || string(asked) != want {
-		t.Errorf("dpid was asked %q, %v, want %q", asked, err, want)
+func TestConfigureOwnNames(t *testing.T) {
+	for name, policy := range map[string]string{
+		"lists":        "[[catalog.lists]]\ncategory = \"mine\"\nfile = \"/own/list\"\n",
+		"applications": "[[application]]\nname = \"mine\"\ncategory = \"web\"\ndomains = [\"mine.test\"]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := prepared(t, policy)
+			fake(t, j, "policyd", "exit 0")
+			fake(t, j, "dpid", `echo "$@" > "$4"`)
+			if err := j.configure(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(j.Dir, "catalog.weir")
+			if c, err := config.Load(j.conf); err != nil || c.Catalog.File != path {
+				t.Errorf("Load() = %+v, %v, want catalogue %s", c, err, path)
+			}
+			asked, err := os.ReadFile(path)
+			if want := "catalog compile -o " + path + " -config " + j.conf + "\n"; err != nil || string(asked) != want {
+				t.Errorf("dpid was asked %q, %v, want %q", asked, err, want)
+			}
+		})
 	}
 }
 
@@ -93,8 +100,8 @@ func TestConfigureLists(t *testing.T) {
 // apart from trouble.
 func TestConfigureRefuses(t *testing.T) {
 	tests := []struct {
-		name, policy, policyd string
-		want                  string // POLICY stands for the file
+		name, policy, policyd, dpid string
+		want                        string // POLICY stands for the file
 	}{
 		{name: "unknown key", policy: "[policy]\nmod = \"enforce\"\n", want: `POLICY:2: policy.mod is not a known key: did you mean "mode"?`},
 		{name: "what the job decides", policy: "[workers]\ncount = 3\n", want: "POLICY:2: workers.count is set already at CONF:"},
@@ -102,11 +109,16 @@ func TestConfigureRefuses(t *testing.T) {
 			name: "what policyd finds", policyd: "echo weir.toml:3:4: no >&2; echo policyd: configuration refused >&2; exit 2",
 			policy: "# rules\n", want: "weir.toml:3:4: no",
 		},
+		{
+			name: "what the catalogue finds", policyd: "exit 0", dpid: "echo catalog: weir.toml:1: no >&2; exit 1",
+			policy: "[[application]]\nname = \"mine\"\ndomains = [\"a..b\"]\n", want: "weir.toml:1: no",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			j := prepared(t, tt.policy)
 			fake(t, j, "policyd", tt.policyd)
+			fake(t, j, "dpid", tt.dpid)
 			err := j.configure(context.Background())
 			var p *policyError
 			if !errors.As(err, &p) {

@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"weir/proto/config"
 )
 
 // policyError is what is wrong with the policy: a line for each mistake, with file
@@ -54,16 +52,6 @@ func (j *job) checkPolicy(ctx context.Context) error {
 	return j.ask(ctx, "policyd", "check", "-config", j.conf)
 }
 
-// compileLists makes a catalogue of its own for a policy that brings lists of
-// domains.
-func (j *job) compileLists(ctx context.Context, lists []config.List, path string) error {
-	args := []string{"catalog", "compile", "-o", path}
-	for _, l := range lists {
-		args = append(args, "-list", l.Category+"="+l.File)
-	}
-	return j.ask(ctx, "dpid", args...)
-}
-
 // ask runs a daemon's command that answers with its exit status. What it says when
 // that is not 0 are the mistakes.
 func (j *job) ask(ctx context.Context, name string, args ...string) error {
@@ -76,6 +64,7 @@ func (j *job) ask(ctx context.Context, name string, args ...string) error {
 		return err
 	}
 	text := strings.TrimSuffix(strings.TrimSpace(said.String()), "\n"+name+": configuration refused")
+	text = strings.TrimPrefix(text, args[0]+": ") // as policyd, which begins with the place
 	if text == "" {
 		return err
 	}
