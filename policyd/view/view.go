@@ -155,10 +155,10 @@ func (k *worker[S]) remove(f *Flow[S]) {
 	}
 }
 
-// take makes f the payload of n.
-func (n *Flow[S]) take(ts uint64, f event.Flow) {
-	n.Changed |= differ(n.Flow, f)
-	n.Flow, n.TS = append(n.Flow[:0], f...), ts
+// take makes p the payload of f.
+func (f *Flow[S]) take(ts uint64, p event.Flow) {
+	f.Changed |= differ(f.Flow, p)
+	f.Flow, f.TS = append(f.Flow[:0], p...), ts
 }
 
 // Find returns a flow by its id, nil when it is not in the view.
