@@ -33,13 +33,13 @@ networks = ["198.18.0.13"]
 	got := map[string]string{}
 	for _, l := range Replay(t, "-policy", policy, demo) {
 		var f struct {
-			Protocol, Application, Category, Host string
+			Protocol, Application, Category, Hostname string
 		}
 		if err := json.Unmarshal([]byte(l), &f); err != nil {
 			t.Fatalf("flow line %q: %v", l, err)
 		}
 		if f.Protocol == "tls" {
-			got[f.Host] = f.Application + " " + f.Category
+			got[f.Hostname] = f.Application + " " + f.Category
 		}
 	}
 	for host, want := range map[string]string{
