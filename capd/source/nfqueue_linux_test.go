@@ -372,3 +372,44 @@ func TestNFQueueNoAllocs(t *testing.T) {
 		t.Errorf("%v allocations for a third of %d packets, want 0 of %d", got, n, sent)
 	}
 }
+
+// TestNFQueueTraffic opens and releases a queue over and over while packets flow:
+// some stand before the kernel's answers.
+func TestNFQueueTraffic(t *testing.T) {
+	l := newLab(t, 3, true)
+	client := l.udp(t, l.client, clientAddr+":4000", serverAddr+":5000")
+	l.udp(t, l.server, serverAddr+":5000", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			_, _ = client.Write([]byte("x")) // the server may be full
+		}
+	}()
+	inside(t, l.gateway, func() {
+		var f Frame
+		for i := range 50 {
+			q, err := OpenNFQueue(NFQueueConfig{Queue: 3})
+			if err != nil {
+				t.Fatalf("open %d under traffic: %v", i, err)
+			}
+			for got := 0; got < 100; {
+				if err := q.Next(&f); err == nil {
+					q.Verdict(f.ID, Verdict{Action: Accept})
+					got++
+				} else if !errors.Is(err, ErrIdle) || q.Wait(time.Second) != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := q.Release(Verdict{Action: Accept}); err != nil {
+				t.Errorf("release %d: %v", i, err)
+			}
+			if err := q.Close(); err != nil {
+				t.Errorf("close %d: %v", i, err)
+			}
+		}
+	})
+	cancel()
+	<-done
+}
