@@ -16,7 +16,7 @@ const (
 	attrHeader  = 4  // struct nlattr: length u16, type u16
 
 	msgError        = 2
-	msgPacket       = 3<<8 | 0 // NFNL_SUBSYS_QUEUE<<8 | NFQNL_MSG_*
+	msgPacket       = 3 << 8 // NFNL_SUBSYS_QUEUE<<8 | NFQNL_MSG_*
 	msgVerdict      = 3<<8 | 1
 	msgConfig       = 3<<8 | 2
 	msgVerdictBatch = 3<<8 | 3

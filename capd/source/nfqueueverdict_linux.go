@@ -58,7 +58,7 @@ func (q *NFQueue) VerdictUpTo(id uint32, v Verdict) { q.decide(msgVerdictBatch, 
 func (q *NFQueue) decide(typ uint16, id uint32, v Verdict) {
 	if q.out.full() {
 		if err := q.Flush(); err != nil {
-			q.fail(err)
+			_ = q.fail(err) // said by the next call
 			q.out.buf = q.out.buf[:0]
 		}
 	}
