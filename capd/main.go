@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,13 +20,14 @@ import (
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	var o options
 	env, status := daemon.Program{
 		Name: "capd", Args: "[CAPTURE]...",
 		Formats: []daemon.Format{
 			{Name: "shm", Version: fmt.Sprintf("%d.%d", layout.ABIMajor, layout.ABIMinor)},
 			{Name: "events", Version: strconv.Itoa(event.Version)},
 		},
-		Configure: check,
+		Flags: o.flags, Configure: o.configure,
 	}.Start(args)
 	if env == nil {
 		return status
@@ -33,25 +35,55 @@ func run(args []string) int {
 	if len(env.Args) > 0 {
 		env.Config.Capture.Files = env.Args
 	}
-	if len(env.Config.Capture.Files) == 0 {
-		env.Log.Error("nothing to capture: give capture files, or set capture.files")
-		return daemon.ExitUsage
-	}
 	ctx, sig, stop := daemon.Watch(context.Background())
 	defer stop()
-	r, err := open(env)
+	r, err := o.open(env, sig.Dump)
 	if err == nil {
-		r.dump = sig.Dump
 		err = r.run(ctx)
 		err = errors.Join(err, r.close())
 	}
 	return env.Finish(err, layout.ErrOwned, layout.ErrRingLost)
 }
 
-// check refuses what this version of capd cannot do, before anything is opened.
-func check(c *config.Config) error {
-	if c.Capture.Source != config.SourcePCAP {
-		return fmt.Errorf("capture.source = %q: this build reads capture files only, set %q", c.Capture.Source, config.SourcePCAP)
+// capture is one way to capture.
+type capture interface {
+	run(ctx context.Context) error
+	close() error
+}
+
+// options are capd's own flags.
+type options struct {
+	iface, filter string
+}
+
+func (o *options) flags(s *flag.FlagSet) {
+	s.StringVar(&o.iface, "i", "", "capture from `INTERFACE`, whatever the configuration says of the source")
+	s.StringVar(&o.filter, "filter", "", "capture only what this tcpdump `EXPRESSION` matches")
+}
+
+// configure applies the flags, and refuses what cannot work before anything is opened.
+func (o *options) configure(c *config.Config) error {
+	if o.iface != "" {
+		c.Capture.Source, c.Capture.Files, c.Capture.Pace = config.SourceTPacket, nil, 0
+		c.Capture.Interfaces = []config.Interface{{Name: o.iface}}
+	}
+	if o.filter != "" {
+		c.Capture.Filter = o.filter
+	}
+	if c.Capture.Source == config.SourceNFQueue {
+		return errors.New("capture.source = \"nfqueue\": this build does not read netfilter queues, set \"tpacket\" or \"pcap\"")
 	}
 	return nil
+}
+
+// open opens what the configuration wants.
+func (o *options) open(env *daemon.Env, dump <-chan os.Signal) (capture, error) {
+	c := &env.Config.Capture
+	switch {
+	case c.Source == config.SourceTPacket:
+		return openLive(env, dump, o.iface != "")
+	case len(c.Files) == 0:
+		return nil, errors.New("nothing to capture: give capture files, or -i INTERFACE, or set capture.files")
+	}
+	return openReplay(env, dump)
 }

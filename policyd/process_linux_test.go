@@ -59,6 +59,8 @@ dir = "%s"
 log_level = "warn"
 [capture]
 source = "tpacket"
+[[capture.interface]]
+name = "eth0"
 [workers]
 count = 2
 [policy]

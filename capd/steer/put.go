@@ -29,8 +29,11 @@ func (s *Steerer) mark(ctx context.Context, kind pkt.Kind) error {
 // may be dropped: there it waits for room.
 func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 	p := &s.p
-	p.Fields.HashLo, p.Fields.HashHi = p.Key.Hash(s.cfg.Seed)
 	p.Fields.Ordinal = s.ordinal
+	if s.cfg.Time != nil {
+		s.driver(p)
+	}
+	p.Fields.HashLo, p.Fields.HashHi = p.Key.Hash(s.cfg.Seed)
 	b := p.b
 	if len(b) > s.maxFrame {
 		b = b[:s.maxFrame]

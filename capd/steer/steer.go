@@ -47,7 +47,12 @@ type Config struct {
 	Seed      *flowkey.Seed
 	Outputs   []Output // one per worker, in their order
 	Fragments FragmentConfig
-	Pace      *Pace // nil: as fast as the workers can
+	Pace      *Pace    // nil: as fast as the workers can
+	Time      Timeline // of a live run; nil: that of the packets
+
+	// Generation tells the packets of this capd from those of an earlier one, in
+	// verdicts on packets in netfilter queues.
+	Generation uint16
 
 	// Drop says that the stream waits for nobody, as that of an interface: a
 	// packet that finds no room in its ring is counted as RingFull, a tick is

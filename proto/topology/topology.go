@@ -23,7 +23,8 @@ type Topology struct {
 	Workers    int         `json:"workers"`
 	SeedID     uint64      `json:"seed_id,string"`
 	Interfaces []Interface `json:"interfaces"`
-	Captures   []string    `json:"captures,omitempty"` // files of this run: path, size, time of change
+	Captures   []string    `json:"captures,omitempty"`         // files of this run: path, size, time of change
+	TimeBase   int64       `json:"time_base,string,omitempty"` // live: ns from CLOCK_BOOTTIME to the time of packets and events
 }
 
 // Name returns the name of interface index i, "" when the table does not have it.

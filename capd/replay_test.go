@@ -54,9 +54,9 @@ func TestRingTruncated(t *testing.T) {
 	seed := flowkey.ParseSeed(&[flowkey.SeedSize]byte{1})
 	cfg := &config.Config{}
 	cfg.Capture.Files = []string{writeCapture(t, 1000)}
-	r := &runner{
-		cfg: cfg, log: slog.New(slog.DiscardHandler), env: &daemon.Env{Config: cfg},
-		root: layout.Root(dir), rings: []*pktring.Producer{p},
+	r := &replay{
+		base:  base{cfg: cfg, log: slog.New(slog.DiscardHandler), env: &daemon.Env{Config: cfg}, root: layout.Root(dir)},
+		rings: []*pktring.Producer{p},
 	}
 	r.steer, err = steer.New(steer.Config{
 		Seed: &seed, Outputs: []steer.Output{p},

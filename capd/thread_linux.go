@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/capd/source"
+	"weir/capd/steer"
+	"weir/proto/config"
+	"weir/shm/pktring"
+)
+
+// thread is one capture thread: a socket and a ring to every worker. When its
+// interface goes it waits for it, while time goes on in its rings.
+type thread struct {
+	live  *live
+	n     int
+	cfg   source.TPacketConfig
+	rings []*pktring.Producer
+	steer *steer.Steerer
+	src   source.Live   // nil: its interface is not there
+	back  chan struct{} // something became of the interface
+	past  source.Stats  // of sources that were closed
+	beat  time.Time
+}
+
+// addThreads makes the threads of all interfaces.
+func (l *live) addThreads() error {
+	c := &l.cfg.Capture
+	for _, i := range c.Interfaces {
+		index, err := l.number(i.Name)
+		if err != nil {
+			return err
+		}
+		for range max(c.Threads, 1) {
+			if err := l.addThread(tpacket(c, i.Name, index)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tpacket is what a socket on an interface is to be.
+func tpacket(c *config.Capture, name string, index uint16) source.TPacketConfig {
+	t := source.TPacketConfig{
+		Interface: name, Index: index, Defrag: c.TPacket.Defrag, Rollover: c.TPacket.Rollover,
+		BlockSize: int(c.TPacket.BlockSize), Blocks: c.TPacket.Blocks, Retire: c.TPacket.Retire, Promiscuous: c.TPacket.Promiscuous,
+	}
+	if c.Threads > 1 {
+		// Groups are of the whole host: another program's must not be joined.
+		t.Fanout, t.FanoutGroup = c.TPacket.Fanout, uint16(unix.Getpid())<<4|index&15
+	}
+	return t
+}
+
+func (l *live) addThread(cfg source.TPacketConfig) (err error) {
+	t := &thread{live: l, n: len(l.threads), cfg: cfg, back: make(chan struct{}, 1)}
+	l.threads = append(l.threads, t)
+	if t.rings, err = l.openRings(t.n, false); err != nil {
+		return err
+	}
+	t.steer, err = steer.New(steer.Config{Seed: &l.seed, Outputs: outputs(t.rings), Time: l.time, Drop: true, Housekeep: t.housekeep})
+	return err
+}
+
+// open opens the socket.
+func (t *thread) open() error {
+	src, err := source.OpenTPacket(t.cfg)
+	if err != nil {
+		return err
+	}
+	t.src = src
+	t.live.log.Info("capturing", "interface", t.cfg.Interface, "thread", t.n)
+	return nil
+}
+
+// run steers what arrives until ctx is done or something is wrong for good, such as
+// the loss of a ring's memory.
+func (t *thread) run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := t.pin(); err != nil {
+		return err
+	}
+	return pktring.Guard(t.rings, func() error { return t.loop(ctx) })
+}
+
+func (t *thread) loop(ctx context.Context) error {
+	for ctx.Err() == nil {
+		var err error
+		if t.src == nil {
+			err = t.steer.RunLive(ctx, (*absent)(t))
+		} else {
+			err = t.steer.RunLive(ctx, t.src)
+			t.shut()
+		}
+		switch {
+		case isAbsence(err):
+			t.live.log.Warn("waiting for an interface", "thread", t.n, "error", err)
+		case errors.Is(err, errBack):
+			err = t.open()
+			if err != nil && !isAbsence(err) {
+				return err
+			}
+		case ctx.Err() == nil:
+			return err
+		}
+	}
+	t.report()
+	return nil
+}
+
+// shut closes the socket and keeps what it counted.
+func (t *thread) shut() {
+	t.past = addStats(t.past, t.src.Stats())
+	if err := t.src.Close(); err != nil {
+		t.live.log.Warn("close a packet socket", "interface", t.cfg.Interface, "error", err)
+	}
+	t.src = nil
+}
+
+// pin keeps the thread on its CPU, if it has one.
+func (t *thread) pin() error {
+	cpus := t.live.cfg.Capture.CPUs
+	if len(cpus) == 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	cpu := cpus[t.n%len(cpus)]
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin capture thread %d to CPU %d (capture.cpus): %w: name one of this machine's CPUs", t.n, cpu, err)
+	}
+	return nil
+}
+
+// housekeep runs once a batch; what costs runs at most every 100 ms.
+func (t *thread) housekeep() error {
+	now := time.Now()
+	if now.Sub(t.beat) < 100*time.Millisecond {
+		return nil
+	}
+	t.beat = now
+	if err := upkeep(t.rings); err != nil {
+		return err
+	}
+	t.report()
+	return nil
+}
+
+func (t *thread) report() {
+	r := tally{outcomes: t.steer.Counters(), frames: t.steer.Frames(), time: t.steer.Time(), kernel: t.past}
+	if t.src != nil {
+		r.kernel = addStats(r.kernel, t.src.Stats())
+	}
+	t.live.report(t.n, r)
+}
+
+// poke tells the thread that something became of its interface.
+func (t *thread) poke() {
+	select {
+	case t.back <- struct{}{}:
+	default:
+	}
+}
+
+// absent is the source of a thread whose interface is not there: it has no frames and
+// ends when it is worth another try.
+type absent thread
+
+// errBack means that the interface may be there again.
+var errBack = errors.New("the interface may be back")
+
+// Next implements source.Source.
+func (a *absent) Next(*source.Frame) error { return source.ErrIdle }
+
+// Wait implements source.Live.
+func (a *absent) Wait(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-a.back:
+		return errBack
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Stats implements source.Live.
+func (a *absent) Stats() source.Stats { return source.Stats{} }
+
+// Close implements source.Live.
+func (a *absent) Close() error { return nil }
