@@ -14,8 +14,6 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
-
-	testns "weir/tests/netns"
 )
 
 const (
@@ -150,7 +148,6 @@ func (l *lab) ip(t testing.TB, ns int, args string) {
 // namespace makes one that has no name and ends with its last user.
 func namespace(t testing.TB) int {
 	t.Helper()
-	testns.NeedRoot(t)
 	var fd int
 	var err error
 	done := make(chan struct{})
@@ -163,7 +160,10 @@ func namespace(t testing.TB) int {
 	}()
 	<-done
 	if err != nil {
-		t.Fatalf("make a network namespace: %v", err)
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("new network namespace: %v", err)
+		}
+		t.Skipf("needs root for a network namespace: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	return fd
