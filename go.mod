@@ -10,20 +10,16 @@ require (
 	github.com/google/gopacket v1.1.19
 	github.com/google/nftables v0.3.0
 	github.com/mdlayher/netlink v1.9.0
+	golang.org/x/net v0.50.0
 	golang.org/x/sys v0.49.0
 )
 
 require (
 	github.com/florianl/go-nfqueue/v2 v2.0.2 // indirect
-	github.com/gopacket/gopacket v1.2.0 // indirect
 	github.com/mdlayher/socket v0.5.1 // indirect
-	github.com/packetcap/go-pcap v0.0.0-20240528124601-8c87ecf5dbc5 // indirect
-	github.com/pkg/errors v0.9.1 // indirect
-	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/ti-mo/conntrack v0.6.0 // indirect
 	github.com/ti-mo/netfilter v0.5.3 // indirect
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
-	golang.org/x/net v0.50.0 // indirect
 	golang.org/x/sync v0.14.0 // indirect
 )
