@@ -7,9 +7,13 @@ import (
 	"weir/shm/layout"
 )
 
-// intentStep is how far intent runs ahead of what is written, so that its full
+// intentStep is how far intent runs ahead of what is written at least, so that its full
 // barrier is paid once for many records.
 const intentStep = 16384
+
+// stepOf is intentStep for a ring of n bytes: in a large one more, up to a block,
+// because with every step the readers are looked at, which are system calls.
+func stepOf(n uint64) uint64 { return min(max(n/128, intentStep), BlockSize) }
 
 // Producer writes a ring. One goroutine owns it.
 type Producer struct {
@@ -152,7 +156,7 @@ func (p *Producer) advance(end uint64) {
 	if end-p.published > (p.mask+1)/4 {
 		p.publish()
 	}
-	target := end + intentStep
+	target := end + stepOf(p.mask+1)
 	if p.cfg.Wait {
 		p.waitUntil(end, nil)
 		if limit, ok := p.limit(); ok && int64(target-limit) > 0 && int64(limit-end) >= 0 {

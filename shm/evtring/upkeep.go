@@ -98,7 +98,7 @@ func (p *Producer) rebuild() error {
 }
 
 // MaxLag returns how many bytes the slowest reader is behind that is not closed
-// and not lapped already. It is fresh within 16 KiB of events.
+// and not lapped already. It is fresh within a block of events.
 func (p *Producer) MaxLag() uint64 { return p.lag }
 
 // ShedLow reports whether low-priority events should not be written now, because
