@@ -105,18 +105,40 @@ func (p *pool) get(dst []byte, c uint32, limit int) []byte {
 	return dst
 }
 
-// Describe stores desc (event.Description.Append) as the flow's description and
-// reports false when the slab has no room for it: the flow keeps what it had.
+// Describe stores desc (event.Description.Append) as the flow's description. changed
+// is false when the flow has it already; ok is false when the slab has no room: the flow
+// keeps what it had.
 // Precondition: the record was touched in this transaction.
-func (t *Table) Describe(r *Record, desc []byte) bool {
+func (t *Table) Describe(r *Record, desc []byte) (changed, ok bool) {
+	old := r.chunk()
+	if old != 0 && t.pool.holds(old-1, desc) {
+		return false, true
+	}
 	first, ok := t.pool.put(desc)
 	if !ok {
-		return false
+		return false, false
 	}
-	if old := r.chunk(); old != 0 {
+	if old != 0 {
 		t.pool.retired = append(t.pool.retired, old-1)
 	}
 	r.setChunk(first + 1)
+	return true, true
+}
+
+// holds reports whether a chain begins with b, which says itself where it ends.
+func (p *pool) holds(c uint32, b []byte) bool {
+	for len(b) > 0 {
+		if c >= p.s.chunks {
+			return false
+		}
+		chunk := p.s.chunkAt(c)
+		n := min(len(b), chunkData)
+		if string(chunk[4:4+n]) != string(b[:n]) {
+			return false
+		}
+		b = b[n:]
+		c = binary.LittleEndian.Uint32(chunk) - 1
+	}
 	return true
 }
 

@@ -97,7 +97,7 @@ func TestForeignDescription(t *testing.T) {
 	table.Begin(0, 0, 0)
 	k, lo, hi := key(1)
 	_, r := table.Create(&k, lo, hi, second, 0, Alive)
-	if !table.Describe(r, make([]byte, 60_000)) {
+	if _, ok := table.Describe(r, make([]byte, 60_000)); !ok {
 		t.Fatal("Describe() = false")
 	}
 	head := table.chunkAt(r.chunk() - 1)[4:]

@@ -202,7 +202,7 @@ func randomChange(r *rand.Rand, table *Table, m model, now uint64) {
 		m[i] = f
 	case op < 8:
 		f.text = fmt.Sprintf("%0*d", r.IntN(200)+1, i)
-		if table.Describe(table.Touch(slot), describe(f.text)) {
+		if _, ok := table.Describe(table.Touch(slot), describe(f.text)); ok {
 			m[i] = f
 		}
 	default:

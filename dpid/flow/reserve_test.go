@@ -35,7 +35,7 @@ func TestReserve(t *testing.T) {
 		k, lo, hi := key(i)
 		_, r := table.Create(&k, lo, hi, second, 0, Alive)
 		made++
-		if i%8 == 0 && table.Describe(r, describe("x")) {
+		if i%8 == 0 && redescribed(table, r) {
 			described++
 		}
 		table.Prepare(uint64(i+1), false)
@@ -99,4 +99,9 @@ func TestGrowIndex(t *testing.T) {
 			t.Fatalf("Find of flow %d = %d, %v, want %v", i, slot, ok, !gone[i])
 		}
 	}
+}
+
+func redescribed(table *Table, r *Record) bool {
+	_, ok := table.Describe(r, describe("x"))
+	return ok
 }

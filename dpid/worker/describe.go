@@ -23,6 +23,7 @@ type scratch struct {
 	host, evidence []byte
 	attrs          []byte
 	now, old       []byte // encoded descriptions
+	of             uint64 // id of the flow that now is the description of, 0 = none
 }
 
 func (s *scratch) init() {

@@ -10,16 +10,17 @@ import (
 
 // store writes w.desc into the slab; false when it says what was there already.
 func (w *Worker) store(r *flow.Record) bool {
+	w.text.of = 0
 	w.text.now = w.desc.Append(w.text.now[:0])
-	w.text.old = w.table.Description(w.text.old[:0], r)
-	if string(w.text.now) == string(w.text.old) {
+	if !r.Described() && string(w.text.now) == string(zeroCounters[:event.DescriptionSize]) {
 		return false
 	}
-	if !w.table.Describe(r, w.text.now) {
+	changed, ok := w.table.Describe(r, w.text.now)
+	if w.text.of = r.ID(); !ok {
+		w.text.of = 0
 		w.count(cNoDescribe)
-		return false
 	}
-	return true
+	return changed
 }
 
 // load reads the flow's description from the slab into w.desc. Strings come from

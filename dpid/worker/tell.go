@@ -40,13 +40,21 @@ func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 		r.Set(flow.Announced)
 		rev = r.NextRev()
 	}
-	size := event.DescriptionAt + w.table.DescriptionLen(r)
+	kept := w.text.of == r.ID() // most are told when they have just been found out
+	size := event.DescriptionAt + len(w.text.now)
+	if !kept {
+		size = event.DescriptionAt + w.table.DescriptionLen(r)
+	}
 	b := w.events.Reserve(uint16(t), event.Version, flags, r.Last(), size)
 	if b == nil {
 		panic("BUG: worker: an event is larger than a ring record")
 	}
 	w.encode(b, r, rev)
-	b = w.table.Description(b[:event.DescriptionAt:size], r)
+	if kept {
+		copy(b[event.DescriptionAt:], w.text.now)
+	} else {
+		b = w.table.Description(b[:event.DescriptionAt:size], r)
+	}
 	b[event.DescriptionAt+21] = reason // end reason, byte 133 of the payload
 	w.emitted++
 }
