@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"time"
 
 	"weir/dpid/flow"
 	"weir/proto/flowkey"
@@ -45,44 +43,25 @@ func benchFootprint(b *bench) error {
 // described runs a worker over a capture that does not end, and counts the chunks of
 // the living flows that have a protocol.
 func described(from packets, catalogFile string) (chunks, flows int, err error) {
-	dir, err := os.MkdirTemp(shmDir(), "weir-bench-")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	root := layout.Root(dir)
-	if err := root.Make(0o750); err != nil {
-		return 0, 0, err
-	}
-	raw, err := layout.Seed(root.Seed())
-	if err != nil {
-		return 0, 0, err
-	}
-	seed := flowkey.ParseSeed(&raw)
-	ring, err := fill(from, &seed, false)
-	if err != nil {
-		return 0, 0, err
-	}
-	w, done, err := newWorker(root, ring, catalogFile, &seed)
-	if err != nil {
-		return 0, 0, errors.Join(err, done())
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		for ring.Backlog() > 0 {
-			time.Sleep(10 * time.Millisecond)
+	err = inPlace(func(root layout.Root, seed *flowkey.Seed) error {
+		ring, err := fill(from, seed, false)
+		if err != nil {
+			return err
 		}
-		cancel()
-	}()
-	if err := w.worker.Run(ctx); err != nil {
-		return 0, 0, errors.Join(err, done())
-	}
-	w.table.Each(0, w.table.Cap(), func(_ uint32, r *flow.Record) {
-		if w.table.ProtocolID(r) != 0 {
-			flows++
-			chunks += flow.Chunks(w.table.DescriptionLen(r))
+		w, done, err := newWorker(root, ring, catalogFile, seed, maxPackets)
+		if err != nil {
+			return errors.Join(err, done())
 		}
+		if err := w.worker.Run(untilEmpty{context.Background(), ring}); err != nil {
+			return errors.Join(err, done())
+		}
+		w.table.Each(0, w.table.Cap(), func(_ uint32, r *flow.Record) {
+			if w.table.ProtocolID(r) != 0 {
+				flows++
+				chunks += flow.Chunks(w.table.DescriptionLen(r))
+			}
+		})
+		return done()
 	})
-	return chunks, flows, done()
+	return chunks, flows, err
 }

@@ -34,6 +34,7 @@ var suites = []suite{
 	{"capd", benchCapture},
 	{"flow", benchFlows},
 	{"memory", benchFootprint},
+	{"gc", benchCollector},
 	{"event", benchEvent},
 	{"catalog", benchCatalog},
 	{"new", benchNewFlows},
@@ -59,9 +60,9 @@ type bench struct {
 }
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == ringRole {
-		if err := takeFrames(os.Args[2], os.Args[3]); err != nil {
-			fmt.Fprintf(os.Stderr, "bench: read the ring: %v\n", err)
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", os.Args[1], err)
 			os.Exit(1)
 		}
 		return

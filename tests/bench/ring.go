@@ -15,9 +15,6 @@ import (
 	"weir/shm/pktring"
 )
 
-// ringRole is the first argument of this program when it is the reading process.
-const ringRole = "ring-consumer"
-
 // near is the round trip of a cache line above which two CPUs are called far.
 const near = 250 // ns
 
@@ -126,7 +123,7 @@ func (b *bench) ringOnce(size, count int) (ns float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(b.ctx, self, ringRole, dir, strconv.Itoa(count))
+	cmd := exec.CommandContext(b.ctx, self, "ring-consumer", dir, strconv.Itoa(count))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -169,8 +166,12 @@ func putFrames(p *pktring.Producer, size, count int) {
 
 // takeFrames is the reading process: it looks at each descriptor and at the first
 // byte of each frame, and never sleeps.
-func takeFrames(dir, n string) error {
-	count, err := strconv.Atoi(n)
+func takeFrames(args []string) error {
+	if len(args) != 2 {
+		return errors.New("want a folder and a number of frames")
+	}
+	dir := args[0]
+	count, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
