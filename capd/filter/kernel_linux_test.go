@@ -77,9 +77,29 @@ func TestInKernel(t *testing.T) {
 			t.Errorf("%q takes %v frames where they arrive and where they leave, want %v", expr, got, want)
 		}
 	}
-	for _, expr := range lines(t, expressions) { // the kernel checks each before it takes it
-		s := open(t, "near", expr)
-		_ = s.Close()
+}
+
+// TestKernelTakes attaches every program to a socket: the kernel checks it first.
+func TestKernelTakes(t *testing.T) {
+	t.Parallel()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	for _, expr := range lines(t, expressions) {
+		code, err := Compile(expr, LinkEthernet, 65535)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prog := make([]unix.SockFilter, len(code))
+		for i, in := range code {
+			prog[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+		}
+		p := &unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, p); err != nil {
+			t.Errorf("the kernel refuses the program of %q: %v", expr, err)
+		}
 	}
 }
 

@@ -15,7 +15,9 @@ type TPacketConfig struct {
 
 	// Fanout shares the frames of the interface among the sockets of one group:
 	// "hash" (both directions of a flow go to one socket), "cpu", "lb",
-	// "rollover", "random", "qm", or "" for a socket that gets all frames.
+	// "rollover", "random", "qm", or "" for a socket that gets all frames. The
+	// hash of a frame whose VLAN tag is inside, as where a device without VLAN
+	// offload sends, is not that of the other direction.
 	Fanout      string
 	FanoutGroup uint16 // the same for all threads of one interface, another for each interface
 	Defrag      bool   // datagrams are put together before they are shared out

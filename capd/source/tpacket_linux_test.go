@@ -224,46 +224,108 @@ func TestTPacketStalled(t *testing.T) {
 	}
 }
 
+// udp6 builds the same flow over IPv6.
+func udp6(src, dst byte, sport, dport uint16, n int) []byte {
+	b := make([]byte, max(n, 62))
+	copy(b, []byte{2, 0, 0, 0, 0, dst, 2, 0, 0, 0, 0, src, 0x86, 0xdd, 0x60})
+	binary.BigEndian.PutUint16(b[18:], uint16(len(b)-54))
+	b[20], b[21] = 17, 64
+	copy(b[22:], []byte{0x20, 0x01, 0x0d, 0xb8})
+	copy(b[38:], []byte{0x20, 0x01, 0x0d, 0xb8})
+	b[37], b[53] = src, dst
+	binary.BigEndian.PutUint16(b[54:], sport)
+	binary.BigEndian.PutUint16(b[56:], dport)
+	binary.BigEndian.PutUint16(b[58:], uint16(len(b)-54))
+	return b
+}
+
+// TestTPacketFanout sends flows in both directions: each comes to one of two sockets.
 func TestTPacketFanout(t *testing.T) {
 	netns(t)
 	cfg := TPacketConfig{Fanout: "hash", FanoutGroup: 7, Defrag: true}
 	socks := []*TPacket{open(t, cfg), open(t, cfg)}
 	there, back := sender(t, "far"), sender(t, "near")
-	const flows = 500
-	for i := range uint16(flows) {
-		there(udp(1, 2, 1000+i, 53, 80))
-		back(udp(2, 1, 53, 1000+i, 90))
-	}
-	in := map[uint16][2]int{}
-	for k, s := range socks {
-		n := 0
-		for f, ok := more(t, s); ok; f, ok = more(t, s) {
-			p := binary.BigEndian.Uint16(f.Data[34:]) // the client's
-			if p == 53 {
-				p = binary.BigEndian.Uint16(f.Data[36:])
+	for _, tt := range []struct {
+		name  string
+		ports int // where they are in a frame
+		build func(src, dst byte, sport, dport uint16) []byte
+	}{
+		{"IPv4", 34, func(s, d byte, sp, dp uint16) []byte { return udp(s, d, sp, dp, 80) }},
+		{"VLAN", 38, func(s, d byte, sp, dp uint16) []byte { return udp(s, d, sp, dp, 80, 0x81, 0, 0, 5) }},
+		{"IPv6", 54, func(s, d byte, sp, dp uint16) []byte { return udp6(s, d, sp, dp, 80) }},
+	} {
+		const flows = 500
+		for i := range uint16(flows) {
+			there(tt.build(1, 2, 1000+i, 53))
+			if tt.name == "VLAN" { // a frame sent by this host may have its tag inside: the kernel's hash is another
+				there(tt.build(2, 1, 53, 1000+i))
+				continue
 			}
-			c := in[p]
-			c[k]++
-			in[p] = c
-			n++
+			back(tt.build(2, 1, 53, 1000+i))
 		}
-		if n == 0 {
-			t.Errorf("socket %d got nothing", k)
+		in := map[uint16][2]int{} // frames of the flow in each socket, by the client's port
+		var total [2]int
+		for k, s := range socks {
+			for f, ok := more(t, s); ok; f, ok = more(t, s) {
+				p := binary.BigEndian.Uint16(f.Data[tt.ports:])
+				if p == 53 {
+					p = binary.BigEndian.Uint16(f.Data[tt.ports+2:])
+				}
+				c := in[p]
+				c[k]++
+				in[p] = c
+				total[k]++
+			}
+		}
+		if len(in) != flows || total[0] == 0 || total[1] == 0 {
+			t.Errorf("%s: %d flows arrived in %v frames, want %d in both sockets", tt.name, len(in), total, flows)
+		}
+		for p, c := range in {
+			if c != [2]int{2, 0} && c != [2]int{0, 2} {
+				t.Errorf("%s: flow of port %d has %d frames in one socket, %d in the other", tt.name, p, c[0], c[1])
+			}
 		}
 	}
-	if len(in) != flows {
-		t.Errorf("%d flows arrived, want %d", len(in), flows)
-	}
-	for p, c := range in {
-		if c != [2]int{2, 0} && c != [2]int{0, 2} {
-			t.Errorf("flow of port %d: %d frames in one socket, %d in the other", p, c[0], c[1])
-		}
-	}
-	cfg.Fanout = "cpu"
-	cfg.Interface = "near"
+	cfg.Interface, cfg.Fanout = "near", "cpu"
 	if s, err := OpenTPacket(cfg); err == nil || !strings.Contains(err.Error(), "another mode") {
 		t.Errorf("OpenTPacket with another mode = %v, %v", s, err)
 	}
+}
+
+// TestTPacketDefrag gets a datagram that came in two fragments as one.
+func TestTPacketDefrag(t *testing.T) {
+	netns(t)
+	s := open(t, TPacketConfig{Fanout: "hash", FanoutGroup: 7, Defrag: true})
+	whole := udp(1, 2, 1000, 53, 14+20+8+800)
+	const cut = 400 // bytes of the first fragment behind the IP header
+	first := bytes.Clone(whole[:34+cut])
+	second := append(bytes.Clone(whole[:34]), whole[34+cut:]...)
+	first[20] = 0x20 // more fragments
+	second[21] = cut / 8
+	for _, b := range [][]byte{first, second} {
+		binary.BigEndian.PutUint16(b[16:], uint16(len(b)-14))
+		binary.BigEndian.PutUint16(b[24:], ^sum(b[14:34]))
+		sender(t, "far")(b)
+	}
+	f, ok := next(t, s)
+	if !ok || len(f.Data) != len(whole) || !bytes.Equal(f.Data[34:], whole[34:]) {
+		t.Errorf("got %d bytes %x, want %x", len(f.Data), f.Data, whole)
+	}
+	if n := drain(t, s); n != 0 {
+		t.Errorf("%d more frames", n)
+	}
+}
+
+// sum is the one's complement sum of b.
+func sum(b []byte) uint16 {
+	var s uint32
+	for i := 0; i < len(b); i += 2 {
+		s += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for s>>16 != 0 {
+		s = s&0xffff + s>>16
+	}
+	return uint16(s)
 }
 
 func TestTPacketFanoutModes(t *testing.T) {
