@@ -31,6 +31,7 @@ type suite struct {
 
 var suites = []suite{
 	{"ring", benchRing},
+	{"hand-over", benchHandOver},
 	{"capd", benchCapture},
 	{"flow", benchFlows},
 	{"memory", benchFootprint},

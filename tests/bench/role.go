@@ -8,6 +8,7 @@ import "os"
 var roles = map[string]func(args []string) error{
 	"ring-consumer": takeFrames,
 	"collector":     collect,
+	"ping-answer":   answerPings,
 }
 
 // child runs a role to its end and returns what it prints.
