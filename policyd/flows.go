@@ -12,14 +12,14 @@ import (
 	"weir/shm/layout"
 )
 
-// printFlows prints flows as they end: with -json each as an object, else in a table,
-// which with -drain comes at the end, well aligned and in order. It has cursors of its
-// own and disturbs nobody.
+// printFlows prints flows as they end, or with -classified as soon as it is known what
+// they are: with -json each as an object, else in a table, which with -drain comes at
+// the end, well aligned and in order. It has cursors of its own and disturbs nobody.
 func (a *app) printFlows(ctx context.Context, _ daemon.Signals) error {
 	root := layout.Root(a.Config.Instance.Dir)
 	p := &flowPrinter{
 		out: bufio.NewWriterSize(os.Stdout, 1<<16), names: (&interfaces{path: root.Topology()}).jsonNames(),
-		json: a.json, live: !a.drain, totals: map[string]*total{}, progress: newProgress(os.Stderr),
+		json: a.json, live: !a.drain, early: a.early, totals: map[string]*total{}, alive: map[uint64]event.Flow{}, progress: newProgress(os.Stderr),
 	}
 	if p.live && !p.json {
 		p.header()
@@ -27,6 +27,7 @@ func (a *app) printFlows(ctx context.Context, _ daemon.Signals) error {
 	err := feed.New(root, "flows", a.workers, a.Log).Run(ctx, p, a.drain)
 	p.progress.clear()
 	if !a.json {
+		p.countAlive()
 		p.summary()
 	}
 	if err == nil {
@@ -43,7 +44,9 @@ type flowPrinter struct {
 	out      *bufio.Writer
 	names    *event.Names
 	json     bool
-	live     bool // print as they come: there may be no end
+	live     bool                  // print as they come: there may be no end
+	early    bool                  // print when classified
+	alive    map[uint64]event.Flow // with early, by id: the last that was said of it
 	line     []byte
 	rows     []row
 	totals   map[string]*total // by application
@@ -64,7 +67,8 @@ func (p *flowPrinter) Closed(int) {}
 
 // Event implements feed.Handler.
 func (p *flowPrinter) Event(_ int, r *evtring.Record) {
-	if event.Type(r.Type) != event.FlowEnd {
+	typ := event.Type(r.Type)
+	if typ != event.FlowEnd && !(p.early && typ.HasFlow()) {
 		return
 	}
 	f, err := event.ParseFlow(r.Payload)
@@ -72,20 +76,56 @@ func (p *flowPrinter) Event(_ int, r *evtring.Record) {
 		p.bad++
 		return
 	}
-	p.count(f)
+	if !p.early {
+		p.count(f)
+		p.print(f)
+		return
+	}
+	if typ == event.FlowClass || typ == event.FlowEnd && !classified(f) {
+		p.print(f)
+	}
+	p.follow(typ, f)
+}
+
+// classified reports whether a FLOW_CLASS of f was there.
+func classified(f event.Flow) bool { return f.Flags()&(event.FlagFinal|event.FlagMore) != 0 }
+
+// maxAlive bounds the flows whose counters are kept while they live.
+const maxAlive = 1 << 16
+
+// follow counts a flow when it ends, and keeps what was said last of one that lives:
+// there may be no other end than ours.
+func (p *flowPrinter) follow(typ event.Type, f event.Flow) {
+	id := f.ID()
+	if typ == event.FlowEnd {
+		delete(p.alive, id)
+		p.count(f)
+	} else if _, known := p.alive[id]; known || len(p.alive) < maxAlive {
+		p.alive[id] = append(p.alive[id][:0], f...)
+	}
+}
+
+// countAlive counts the flows that did not end.
+func (p *flowPrinter) countAlive() {
+	for _, f := range p.alive {
+		p.count(f)
+	}
+	clear(p.alive)
+}
+
+// print prints f, or keeps it for the table at the end.
+func (p *flowPrinter) print(f event.Flow) {
 	switch {
 	case p.json:
+		p.line = event.AppendJSON(p.line[:0], f, p.names)
+		p.line = append(p.line, '\n')
+		_, _ = p.out.Write(p.line) // Flush in Commit reports the error
 	case p.live:
 		r := newRow(f)
 		p.liveRow(r.cells())
-		return
 	default:
 		p.rows = append(p.rows, newRow(f))
-		return
 	}
-	p.line = event.AppendJSON(p.line[:0], f, p.names)
-	p.line = append(p.line, '\n')
-	_, _ = p.out.Write(p.line) // Flush in Commit reports the error
 }
 
 // Commit implements feed.Handler: cursors move when the lines are out.

@@ -36,6 +36,7 @@ type app struct {
 	args    []string // of the command line, for a reload
 
 	drain   bool
+	early   bool
 	json    bool
 	flows   string // file of flow records
 	workers int
@@ -67,6 +68,7 @@ func run(args []string) int {
 		},
 		Flags: func(f *flag.FlagSet) {
 			f.BoolVar(&a.drain, "drain", false, "enforce, plan, flows: end when every worker has ended and all is read")
+			f.BoolVar(&a.early, "classified", false, "flows: print a flow when it is classified, or ends without")
 			f.BoolVar(&a.json, "json", false, "print one JSON object a line")
 			f.StringVar(&a.flows, "flows", "", "plan: read flow records from `FILE`, - for standard input, instead of rings")
 			f.IntVar(&a.workers, "workers", 0, "read the rings of `N` workers (default: workers.count)")

@@ -30,21 +30,39 @@ func (j *job) configure(ctx context.Context) error {
 	return j.checkPolicy(ctx)
 }
 
+// liveSize is the size in bytes of a capture whose flows a live run has room for: some
+// hundred thousand at once.
+const liveSize = 16 << 20
+
 // writeConfig writes what a replay needs, in sizes that follow the captures.
 func (j *job) writeConfig() error {
 	mem, err := memory(j.Dir)
 	if err != nil {
 		return err
 	}
+	if j.live() {
+		j.size = liveSize
+	}
 	s := sizesFor(j.size, j.Workers, mem)
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("[instance]\nname = \"replay\"\ndir = %s\nlog_level = %s", quote(j.Dir), quote(j.LogLevel))
-	line("[capture]\nsource = \"pcap\"\nthreads = 1\npace = %s", float(j.Pace))
+	if j.live() {
+		line("[capture]\nsource = \"tpacket\"\nthreads = 1\nfilter = %s", quote(j.Filter))
+		for _, i := range j.Interfaces {
+			line("[[capture.interface]]\nname = %s", quote(i))
+		}
+	} else {
+		line("[capture]\nsource = \"pcap\"\nthreads = 1\npace = %s", float(j.Pace))
+	}
 	line("[workers]\ncount = %d", j.Workers)
 	line("[rings]\npacket_descriptors = %d\npacket_payload = %d\nevent_size = %d", s.descriptors, s.payload, s.events)
-	// Nobody is to be protected from a flood that is over: probation is no limit.
-	line("[flow]\nmax_flows = %d\nprobation = 1.0\nmetadata = %d\nstats_interval = \"0s\"", s.flows, s.metadata)
+	line("[flow]\nmax_flows = %d\nmetadata = %d", s.flows, s.metadata)
+	if j.live() {
+		line("stats_interval = \"5s\"") // for the totals
+	} else { // nobody is to be protected from a flood that is over: probation is no limit
+		line("probation = 1.0\nstats_interval = \"0s\"")
+	}
 	line("[inspect]\ncontexts = %d", s.contexts)
 	line("[hint]\ndns_entries = %d", s.names)
 	j.conf = filepath.Join(j.Dir, "weir.toml")

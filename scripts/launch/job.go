@@ -5,26 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
-// job is one replay: private ring directory, all processes, one set of captures.
+// job is one replay or one live run: private ring directory, all processes, one set
+// of captures or interfaces.
 type job struct {
-	Captures []string
-	Workers  int
-	Policy   string
-	JSON     bool
-	Plan     bool
-	Dir      string
-	Keep     bool
-	Quiet    bool
-	Pace     float64
-	LogLevel string
-	Stdout   *os.File
-	Stderr   *os.File
+	Captures   []string
+	Interfaces []string // of a live run
+	Filter     string
+	For        time.Duration // of a live run; 0 = until it is interrupted
+	Workers    int
+	Policy     string
+	JSON       bool
+	Plan       bool
+	Dir        string
+	Keep       bool
+	Quiet      bool
+	Pace       float64
+	LogLevel   string
+	Stdout     *os.File
+	Stderr     *os.File
 
 	bin  string // folder of the binaries
 	conf string // configuration file of this job
@@ -49,7 +55,7 @@ const maxWorkers = 64
 func (j *job) check() error {
 	levels := []string{"debug", "info", "warn", "error"}
 	switch {
-	case len(j.Captures) == 0:
+	case len(j.Captures) == 0 && !j.live():
 		return usagef("no capture given")
 	case j.Workers < 1 || j.Workers > maxWorkers:
 		return usagef("-workers %d: must be 1 to %d", j.Workers, maxWorkers)
@@ -57,6 +63,11 @@ func (j *job) check() error {
 		return usagef("-pace %v: must be 0 to 1e6", j.Pace)
 	case !slices.Contains(levels, j.LogLevel):
 		return usagef("-log-level %q: must be one of %s", j.LogLevel, strings.Join(levels, ", "))
+	}
+	for _, name := range j.Interfaces { // capd itself would wait for it
+		if _, err := net.InterfaceByName(name); err != nil {
+			return usagef("interface %q: there is none of this name: \"ip link\" lists them", name)
+		}
 	}
 	for _, c := range j.Captures {
 		n, err := unpackedSize(c)
@@ -67,6 +78,9 @@ func (j *job) check() error {
 	}
 	return j.checkPolicyFile()
 }
+
+// live reports whether packets come from interfaces.
+func (j *job) live() bool { return len(j.Interfaces) > 0 }
 
 // run does the job and leaves nothing behind.
 func (j *job) run(ctx context.Context) (err error) {
@@ -92,6 +106,9 @@ func (j *job) inDir(ctx context.Context, work func() error) (err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = errInterrupted // whatever it hindered
+			if j.live() {
+				err = nil // nothing else ends it
+			}
 		}
 		if j.Keep {
 			fmt.Fprintf(j.Stderr, "weir: the rings are kept in %s\n", j.Dir)

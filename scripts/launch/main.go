@@ -2,6 +2,7 @@
 // service manager does: for replays, demos, containers and tests.
 //
 //	weir replay [-workers N] [-policy FILE] [-json] CAPTURE...
+//	weir live   [-workers N] [-policy FILE] [-json] -i INTERFACE
 //	weir plan   [-workers N] [-policy FILE] [-json] -r CAPTURE
 //	weir flush  [-policy FILE]
 //
@@ -16,11 +17,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
 const usage = `usage:
   weir replay [-workers N] [-policy FILE] [-json] CAPTURE...   flows of captures
+  weir live [-workers N] [-policy FILE] [-json] -i INTERFACE   flows of an interface, as they are classified
   weir plan [-workers N] [-policy FILE] [-json] -r CAPTURE     what would the policy have done?
   weir flush [-policy FILE]                                    remove what replays left in the kernel
 "weir COMMAND -h" lists the flags.
@@ -48,6 +51,8 @@ func run(args []string) int {
 	switch args[0] {
 	case "replay", "plan":
 		return replayCommand(ctx, args[0], args[1:])
+	case "live":
+		return liveCommand(ctx, args[1:])
 	case "flush":
 		return flushCommand(ctx, args[1:])
 	case "help", "-h", "-help", "--help":
@@ -61,24 +66,14 @@ func run(args []string) int {
 // replayCommand reads the flags of replay and plan, and does the job.
 func replayCommand(ctx context.Context, name string, args []string) int {
 	j := job{Stdout: os.Stdout, Stderr: os.Stderr, Plan: name == "plan"}
-	fs := flag.NewFlagSet("weir "+name, flag.ContinueOnError)
-	fs.IntVar(&j.Workers, "workers", 1, "number of dpid workers")
-	fs.StringVar(&j.Policy, "policy", "", "configuration `FILE` with the policy: [[rule]], [[set]], [policy] ...")
-	fs.BoolVar(&j.JSON, "json", false, "one flow per line as JSON")
-	fs.StringVar(&j.Dir, "dir", "", "ring directory to make and remove; default: a new one in /dev/shm")
-	fs.BoolVar(&j.Keep, "keep", false, "leave the ring directory, for ringctl")
+	fs := j.flags(name)
 	fs.Float64Var(&j.Pace, "pace", 0, "1 = at recorded speed, N = N times as fast, 0 = as fast as possible")
-	fs.StringVar(&j.LogLevel, "log-level", "warn", "debug, info, warn or error")
-	fs.BoolVar(&j.Quiet, "quiet", false, "print no flows")
 	capture := ""
 	if j.Plan {
 		fs.StringVar(&capture, "r", "", "the `CAPTURE`")
 	}
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
-		}
-		return exitUsage
+	if status, ok := parse(fs, args); !ok {
+		return status
 	}
 	j.Captures = fs.Args()
 	if capture != "" {
@@ -89,6 +84,60 @@ func replayCommand(ctx context.Context, name string, args []string) int {
 		err = j.run(ctx)
 	}
 	return tell(err)
+}
+
+// liveCommand reads the flags of live, and does the job until it is told to stop.
+func liveCommand(ctx context.Context, args []string) int {
+	j := job{Stdout: os.Stdout, Stderr: os.Stderr}
+	fs := j.flags("live")
+	names := fs.String("i", "", "`INTERFACE` to capture from; several with commas between")
+	fs.StringVar(&j.Filter, "filter", "", "capture only what this tcpdump `EXPRESSION` matches")
+	fs.DurationVar(&j.For, "for", 0, "stop after this time; 0 = when interrupted")
+	if status, ok := parse(fs, args); !ok {
+		return status
+	}
+	if *names != "" {
+		j.Interfaces = strings.Split(*names, ",")
+	}
+	var err error
+	switch {
+	case fs.NArg() > 0:
+		err = usagef("unexpected argument %q", fs.Arg(0))
+	case len(j.Interfaces) == 0:
+		err = usagef("no interface given: name one with -i, such as -i eth0")
+	case j.For < 0:
+		err = usagef("-for %v: must not be negative", j.For)
+	default:
+		err = j.check()
+	}
+	if err == nil {
+		err = j.run(ctx)
+	}
+	return tell(err)
+}
+
+// flags returns the flags that all jobs have.
+func (j *job) flags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet("weir "+name, flag.ContinueOnError)
+	fs.IntVar(&j.Workers, "workers", 1, "number of dpid workers")
+	fs.StringVar(&j.Policy, "policy", "", "configuration `FILE` with the policy: [[rule]], [[set]], [policy] ...")
+	fs.BoolVar(&j.JSON, "json", false, "one flow per line as JSON")
+	fs.StringVar(&j.Dir, "dir", "", "ring directory to make and remove; default: a new one in /dev/shm")
+	fs.BoolVar(&j.Keep, "keep", false, "leave the ring directory, for ringctl")
+	fs.StringVar(&j.LogLevel, "log-level", "warn", "debug, info, warn or error")
+	fs.BoolVar(&j.Quiet, "quiet", false, "print no flows")
+	return fs
+}
+
+// parse reads args; when it reports false the command is over, with status.
+func parse(fs *flag.FlagSet, args []string) (status int, ok bool) {
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil:
+		return exitUsage, false
+	}
+	return exitOK, true
 }
 
 // errTold is a failure that was told already.

@@ -50,6 +50,9 @@ func (s *set) run(ctx context.Context) error {
 		s.stop(syscall.SIGKILL) // no packet was seen: there is nothing to tell
 		return err
 	}
+	if s.job.live() {
+		return s.runLive(ctx)
+	}
 	err := s.wait(ctx)
 	if ctx.Err() == nil {
 		s.stop(syscall.SIGKILL) // one has failed: what others could tell is not true
@@ -97,6 +100,9 @@ func (s *set) startReaders() (cursors []string, err error) {
 	if s.job.JSON {
 		printer.args = []string{"-json"}
 	}
+	if s.job.live() {
+		printer.args = append(printer.args, "-classified")
+	}
 	if s.job.Plan {
 		return []string{"plan"}, s.startPolicyd("plan", printer)
 	}
@@ -116,7 +122,11 @@ func (s *set) startReaders() (cursors []string, err error) {
 }
 
 func (s *set) startPolicyd(command string, p *process) error {
-	p.name, p.args = "policyd", append([]string{command, "-config", s.job.conf, "-drain"}, p.args...)
+	args := []string{command, "-config", s.job.conf}
+	if !s.job.live() {
+		args = append(args, "-drain")
+	}
+	p.name, p.args = "policyd", append(args, p.args...)
 	return s.start(p)
 }
 
