@@ -413,8 +413,8 @@ func TestTPacketLoopback(t *testing.T) {
 		}
 		payload += int(binary.BigEndian.Uint16(f.Data[16:])) - 20 - int(f.Data[46]>>4)*4
 	}
-	if payload != sent || large == 0 {
-		t.Errorf("captured %d bytes of payload and %d large frames, want %d and some", payload, large, sent)
+	if payload < sent || large == 0 { // on a busy machine some are sent twice
+		t.Errorf("captured %d bytes of payload and %d large frames, want %d or more and some", payload, large, sent)
 	}
 	if st := s.Stats(); st.Dropped != 0 || st.Skipped != st.Received {
 		t.Errorf("Stats() = %+v, want as many skipped as received", st)
