@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strconv"
 
-	"weir/capd/source"
 	"weir/proto/flowkey"
 	"weir/shm/layout"
 )
@@ -60,25 +59,6 @@ func collect(args []string) error {
 		runtime.KeepAlive(t)
 		return done()
 	})
-}
-
-// open sends one packet of each of n flows, which all live afterwards.
-func (t *turns) open(n int) error {
-	payload := make([]byte, 100)
-	piece := make([]source.Frame, 0, pieceSize)
-	for i := 0; i < n; piece = piece[:0] {
-		for ; i < n && len(piece) < pieceSize; i++ {
-			b := frameOf(i, false, 17, 0, 0, 0, payload)
-			piece = append(piece, source.Frame{WireLen: uint32(len(b)), Link: 1, Data: b})
-		}
-		if err := t.piece(piece); err != nil {
-			return err
-		}
-	}
-	if got := int(t.worker.table.Live()); got != n {
-		return fmt.Errorf("%d flows are alive, want %d", got, n)
-	}
-	return nil
 }
 
 // cycleTime returns the CPU time of a collection, in microseconds.

@@ -36,6 +36,7 @@ var suites = []suite{
 	{"flow", benchFlows},
 	{"memory", benchFootprint},
 	{"gc", benchCollector},
+	{"final", benchFinal},
 	{"event", benchEvent},
 	{"catalog", benchCatalog},
 	{"new", benchNewFlows},

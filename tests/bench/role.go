@@ -9,6 +9,7 @@ var roles = map[string]func(args []string) error{
 	"ring-consumer": takeFrames,
 	"collector":     collect,
 	"ping-answer":   answerPings,
+	"worker":        workApart,
 }
 
 // child runs a role to its end and returns what it prints.

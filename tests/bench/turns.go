@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"time"
 
 	"weir/capd/source"
 	"weir/capd/steer"
@@ -23,6 +24,7 @@ type turns struct {
 	worker *benchWorker
 	step   uint64 // ns of packet time from frame to frame; 0: each frame has its own
 	now    uint64
+	worked time.Duration // CPU time of the worker's turns
 }
 
 // newTurns needs done to be called, also after an error.
@@ -54,6 +56,17 @@ func (t *turns) all(frames []source.Frame, before func(piece []source.Frame)) er
 
 // piece brings frames into the ring and lets the worker empty it.
 func (t *turns) piece(frames []source.Frame) error {
+	if err := t.put(frames); err != nil {
+		return err
+	}
+	start := threadTime()
+	err := t.worker.worker.Run(untilEmpty{context.Background(), t.ring})
+	t.worked += threadTime() - start
+	return err
+}
+
+// put brings frames into the ring.
+func (t *turns) put(frames []source.Frame) error {
 	ctx := context.Background()
 	for i := range frames {
 		f := frames[i]
@@ -64,8 +77,39 @@ func (t *turns) piece(frames []source.Frame) error {
 		if err := t.steer.Steer(ctx, &f); err != nil {
 			return err
 		}
+		if i%64 == 63 {
+			if err := t.steer.Flush(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	return errors.Join(t.steer.Flush(ctx), t.worker.worker.Run(untilEmpty{ctx, t.ring}))
+	return t.steer.Flush(ctx)
+}
+
+// firsts gives each the first packets of n flows, in pieces.
+func (t *turns) firsts(n int, each func([]source.Frame) error) error {
+	payload := finalPayload(100)
+	piece := make([]source.Frame, 0, pieceSize)
+	for i := 0; i < n; piece = piece[:0] {
+		for ; i < n && len(piece) < pieceSize; i++ {
+			piece = append(piece, finalFrame(i, false, payload))
+		}
+		if err := each(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open sends one packet of each of n flows, which all live afterwards.
+func (t *turns) open(n int) error {
+	if err := t.firsts(n, t.piece); err != nil {
+		return err
+	}
+	if got := int(t.worker.table.Live()); got != n {
+		return fmt.Errorf("%d flows are alive, want %d", got, n)
+	}
+	return nil
 }
 
 // untilEmpty is a context that is done when there is nothing in a ring.
