@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/capd/netif"
@@ -23,7 +24,8 @@ type live struct {
 	base
 	time    *timeline
 	threads []*thread
-	must    bool // every interface must be there at the start
+	must    bool          // every interface must be there at the start
+	changes atomic.Uint32 // counts what became of interfaces
 
 	mu  sync.Mutex // guards what follows, and the topology and counters of base
 	all []tally    // by thread
@@ -38,7 +40,7 @@ type tally struct {
 }
 
 // kernelCounters stand behind those of frames in capd's counter file.
-var kernelCounters = []string{"kernel_received", "kernel_dropped", "kernel_freezes"}
+var kernelCounters = []string{"kernel_received", "kernel_dropped", "kernel_freezes", "skipped"}
 
 // openLive opens the rings of all threads, not yet their sockets.
 func openLive(env *daemon.Env, dump <-chan os.Signal, must bool) (l *live, err error) {
@@ -101,6 +103,11 @@ func (l *live) run(ctx context.Context) error {
 			return err
 		}
 	}
+	remove, err := l.installRules()
+	if err != nil {
+		return err
+	}
+	defer remove() // before the queues are closed: then nothing is lost
 	var wg sync.WaitGroup
 	for _, t := range l.threads {
 		wg.Go(func() {
@@ -140,15 +147,16 @@ func (l *live) watch(ctx context.Context, events <-chan netif.Event) {
 
 // interfaceEvent wakes the threads that may wait for an interface.
 func (l *live) interfaceEvent(e *netif.Event) {
+	l.changes.Add(1)
 	if e.Kind == netif.Failed {
 		l.log.Warn("changes of interfaces are not seen any more: an interface that comes back needs a restart", "error", e.Err)
 		return
 	}
 	for _, t := range l.threads {
 		switch {
-		case t.cfg.Interface == e.Link.Name && e.Kind != netif.Removed:
+		case t.iface == e.Link.Name && e.Kind != netif.Removed:
 			t.poke()
-		case e.Renamed() && e.Before.Name == t.cfg.Interface:
+		case e.Renamed() && e.Before.Name == t.iface:
 			l.log.Warn("an interface that is captured from was renamed; packets are taken from it as before",
 				"interface", e.Before.Name, "now", e.Link.Name)
 		}
@@ -161,7 +169,7 @@ func (l *live) report(n int, t tally) {
 	defer l.mu.Unlock()
 	l.all[n] = t
 	all := sum(l.all)
-	l.export(&all.outcomes, all.frames, all.time, all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes)
+	l.export(&all.outcomes, all.frames, all.time, all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped)
 }
 
 // sum adds up tallies; their time is the latest.
@@ -179,7 +187,7 @@ func sum(list []tally) (s tally) {
 }
 
 func addStats(a, b source.Stats) source.Stats {
-	return source.Stats{Received: a.Received + b.Received, Dropped: a.Dropped + b.Dropped, Freezes: a.Freezes + b.Freezes}
+	return source.Stats{Received: a.Received + b.Received, Dropped: a.Dropped + b.Dropped, Freezes: a.Freezes + b.Freezes, Skipped: a.Skipped + b.Skipped}
 }
 
 func (l *live) close() (err error) {

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 
+	"weir/capd/filter"
 	"weir/proto/config"
 	"weir/proto/daemon"
 	"weir/proto/event"
@@ -27,10 +29,15 @@ func run(args []string) int {
 			{Name: "shm", Version: fmt.Sprintf("%d.%d", layout.ABIMajor, layout.ABIMinor)},
 			{Name: "events", Version: strconv.Itoa(event.Version)},
 		},
+		Commands: []string{"rules"}, Print: o.print,
 		Flags: o.flags, Configure: o.configure,
 	}.Start(args)
 	if env == nil {
 		return status
+	}
+	if env.Command == "rules" {
+		env.Log.Error("capd rules only prints what capd would install: say \"capd rules -print\"")
+		return daemon.ExitUsage
 	}
 	if len(env.Args) > 0 {
 		env.Config.Capture.Files = env.Args
@@ -70,17 +77,29 @@ func (o *options) configure(c *config.Config) error {
 	if o.filter != "" {
 		c.Capture.Filter = o.filter
 	}
-	if c.Capture.Source == config.SourceNFQueue {
-		return errors.New("capture.source = \"nfqueue\": this build does not read netfilter queues, set \"tpacket\" or \"pcap\"")
+	if q := &c.Capture.NFQueue; c.Capture.Source == config.SourceNFQueue && q.Hold > 0 {
+		return fmt.Errorf("capture.nfqueue.hold = %q: this version watches queues and holds no packet for a verdict: set hold = \"0s\"", q.Hold)
+	}
+	if c.Capture.Filter == "" {
+		return nil
+	}
+	if c.Capture.Source != config.SourceTPacket {
+		return fmt.Errorf("capture.filter = %q: only packet sockets have a filter, and capture.source is %q", c.Capture.Filter, c.Capture.Source)
+	}
+	if _, err := filter.Compile(c.Capture.Filter, filter.LinkEthernet, wholeFrame); err != nil {
+		return fmt.Errorf("capture.filter: %w", err)
 	}
 	return nil
 }
+
+// print prints what the command "rules" is about.
+func (o *options) print(w io.Writer, _ string, c *config.Config) error { return printRules(w, c) }
 
 // open opens what the configuration wants.
 func (o *options) open(env *daemon.Env, dump <-chan os.Signal) (capture, error) {
 	c := &env.Config.Capture
 	switch {
-	case c.Source == config.SourceTPacket:
+	case c.Source != config.SourcePCAP:
 		return openLive(env, dump, o.iface != "")
 	case len(c.Files) == 0:
 		return nil, errors.New("nothing to capture: give capture files, or -i INTERFACE, or set capture.files")

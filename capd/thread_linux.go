@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/capd/filter"
 	"weir/capd/source"
 	"weir/capd/steer"
 	"weir/proto/config"
@@ -20,7 +21,8 @@ import (
 type thread struct {
 	live  *live
 	n     int
-	cfg   source.TPacketConfig
+	iface string // "" for a queue
+	make  func() (source.Live, error)
 	rings []*pktring.Producer
 	steer *steer.Steerer
 	src   source.Live   // nil: its interface is not there
@@ -29,22 +31,49 @@ type thread struct {
 	beat  time.Time
 }
 
-// addThreads makes the threads of all interfaces.
+// addThreads makes the threads of all interfaces or queues.
 func (l *live) addThreads() error {
 	c := &l.cfg.Capture
+	if c.Source == config.SourceNFQueue {
+		for n := range max(c.Threads, 1) {
+			if err := l.addThread("", func() (source.Live, error) { return l.openQueue(n) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for _, i := range c.Interfaces {
 		index, err := l.number(i.Name)
 		if err != nil {
 			return err
 		}
 		for range max(c.Threads, 1) {
-			if err := l.addThread(tpacket(c, i.Name, index)); err != nil {
+			err := l.addThread(i.Name, func() (source.Live, error) { return openInterface(c, i.Name, index) })
+			if err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+// openInterface opens a socket on an interface.
+func openInterface(c *config.Capture, name string, index uint16) (source.Live, error) {
+	cfg := tpacket(c, name, index)
+	if c.Filter != "" {
+		link, err := source.LinkType(name)
+		if err != nil {
+			return nil, err
+		}
+		if cfg.Filter, err = filter.Compile(c.Filter, link, wholeFrame); err != nil {
+			return nil, err
+		}
+	}
+	return source.OpenTPacket(cfg)
+}
+
+// wholeFrame is a length in bytes beyond that of any frame.
+const wholeFrame = 1 << 18
 
 // tpacket is what a socket on an interface is to be.
 func tpacket(c *config.Capture, name string, index uint16) source.TPacketConfig {
@@ -59,8 +88,8 @@ func tpacket(c *config.Capture, name string, index uint16) source.TPacketConfig 
 	return t
 }
 
-func (l *live) addThread(cfg source.TPacketConfig) (err error) {
-	t := &thread{live: l, n: len(l.threads), cfg: cfg, back: make(chan struct{}, 1)}
+func (l *live) addThread(iface string, open func() (source.Live, error)) (err error) {
+	t := &thread{live: l, n: len(l.threads), iface: iface, make: open, back: make(chan struct{}, 1)}
 	l.threads = append(l.threads, t)
 	if t.rings, err = l.openRings(t.n, false); err != nil {
 		return err
@@ -71,13 +100,21 @@ func (l *live) addThread(cfg source.TPacketConfig) (err error) {
 
 // open opens the socket.
 func (t *thread) open() error {
-	src, err := source.OpenTPacket(t.cfg)
+	src, err := t.make()
 	if err != nil {
 		return err
 	}
 	t.src = src
-	t.live.log.Info("capturing", "interface", t.cfg.Interface, "thread", t.n)
+	t.live.log.Info("capturing", "from", t.name(), "thread", t.n)
 	return nil
+}
+
+// name is what the thread captures from, for people.
+func (t *thread) name() string {
+	if t.iface != "" {
+		return "interface " + t.iface
+	}
+	return fmt.Sprintf("queue %d", t.live.cfg.Capture.NFQueue.First+t.n)
 }
 
 // run steers what arrives until ctx is done or something is wrong for good, such as
@@ -120,7 +157,7 @@ func (t *thread) loop(ctx context.Context) error {
 func (t *thread) shut() {
 	t.past = addStats(t.past, t.src.Stats())
 	if err := t.src.Close(); err != nil {
-		t.live.log.Warn("close a packet socket", "interface", t.cfg.Interface, "error", err)
+		t.live.log.Warn("close a capture socket", "of", t.name(), "error", err)
 	}
 	t.src = nil
 }

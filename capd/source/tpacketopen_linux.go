@@ -71,17 +71,15 @@ func (t *TPacket) open() error {
 	if err != nil {
 		return err
 	}
+	if t.link, err = linkOf(hardware); err != nil {
+		return err
+	}
+	t.loopback = hardware == unix.ARPHRD_LOOPBACK
 	kind := unix.SOCK_RAW
-	switch hardware {
-	case unix.ARPHRD_ETHER, unix.ARPHRD_LOOPBACK:
-		t.link, t.loopback = linkEthernet, hardware == unix.ARPHRD_LOOPBACK
-	case unix.ARPHRD_PPP, unix.ARPHRD_NONE, unix.ARPHRD_RAWIP, unix.ARPHRD_TUNNEL, unix.ARPHRD_TUNNEL6,
-		unix.ARPHRD_SIT, unix.ARPHRD_IPGRE, unix.ARPHRD_IP6GRE:
+	if t.link == linkRaw {
 		// Such devices have a header in some directions, in some modes. Without
 		// it (SOCK_DGRAM) the frame is an IP packet in all of them.
-		t.link, kind = linkRaw, unix.SOCK_DGRAM
-	default:
-		return fmt.Errorf("its hardware type is %d (ARPHRD_* of linux/if_arp.h), Weir reads Ethernet, loopback, PPP and raw IP", hardware)
+		kind = unix.SOCK_DGRAM
 	}
 	fd, err := unix.Socket(unix.AF_PACKET, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -113,6 +111,30 @@ func (t *TPacket) check() error {
 		return fmt.Errorf("the filter has %d instructions, the kernel takes %d", len(t.cfg.Filter), unix.BPF_MAXINSNS)
 	}
 	return nil
+}
+
+// LinkType returns the LINKTYPE_* of the frames that a TPacket on an interface gives:
+// a filter is made for one.
+func LinkType(name string) (uint32, error) {
+	_, hardware, err := lookup(name)
+	if err == nil {
+		var link uint32
+		if link, err = linkOf(hardware); err == nil {
+			return link, nil
+		}
+	}
+	return 0, &InterfaceError{Interface: name, Err: err}
+}
+
+func linkOf(hardware uint16) (uint32, error) {
+	switch hardware {
+	case unix.ARPHRD_ETHER, unix.ARPHRD_LOOPBACK:
+		return linkEthernet, nil
+	case unix.ARPHRD_PPP, unix.ARPHRD_NONE, unix.ARPHRD_RAWIP, unix.ARPHRD_TUNNEL, unix.ARPHRD_TUNNEL6,
+		unix.ARPHRD_SIT, unix.ARPHRD_IPGRE, unix.ARPHRD_IP6GRE:
+		return linkRaw, nil
+	}
+	return 0, fmt.Errorf("its hardware type is %d (ARPHRD_* of linux/if_arp.h), Weir reads Ethernet, loopback, PPP and raw IP", hardware)
 }
 
 // lookup returns an interface's index and its ARPHRD_* type.

@@ -44,6 +44,9 @@ type Program struct {
 	// and -print call it too. It joins all problems.
 	Configure func(*config.Config) error
 
+	// Print answers -print after a command; nil: the configuration is printed.
+	Print func(w io.Writer, command string, c *config.Config) error
+
 	Stdout, Stderr io.Writer // nil = those of the process
 }
 
@@ -91,7 +94,12 @@ func (p Program) Start(args []string) (env *Env, status int) {
 		fmt.Fprintf(p.Stdout, "%s: configuration is good\n", p.Name)
 		return nil, ExitOK
 	case f.print:
-		if err := c.Print(p.Stdout); err != nil {
+		show := c.Print
+		if f.command != "" && p.Print != nil {
+			show = func(w io.Writer) error { return p.Print(w, f.command, c) }
+		}
+		if err := show(p.Stdout); err != nil {
+			fmt.Fprintf(p.Stderr, "%s: %v\n", p.Name, err)
 			return nil, ExitFailure
 		}
 		return nil, ExitOK

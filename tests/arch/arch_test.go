@@ -150,7 +150,6 @@ func TestMayImport(t *testing.T) {
 var heavy = []struct {
 	binary, prefix, reason string
 }{
-	{"capd", "github.com/google/nftables", "capd sees packets; only policyd changes the kernel's rules"},
 	{"capd", "github.com/expr-lang", "rules are policyd's"},
 	{"capd", "net/http", "capd serves nothing"},
 	{"dpid", "github.com/google/nftables", "dpid parses hostile bytes and holds no privilege"},
