@@ -105,3 +105,17 @@ func TestSampleBytes(t *testing.T) {
 		t.Error("sampleBytes of no hexadecimal = no error")
 	}
 }
+
+func TestPss(t *testing.T) {
+	const smaps = `7f01-7f02 rw-s 00000000 00:1a 77 /dev/shm/weir/pkt/c00-w00.ring
+Size:               8192 kB
+Pss:                  20 kB
+Pss_Dirty:            20 kB
+VmFlags: rd wr sh
+c000000000-c000400000 rw-p 00000000 00:00 0
+Pss:                   3 kB
+`
+	if all, rings, err := pss([]byte(smaps)); all != 23<<10 || rings != 20<<10 || err != nil {
+		t.Errorf("pss = %d, %d, %v, want %d, %d", all, rings, err, 23<<10, 20<<10)
+	}
+}

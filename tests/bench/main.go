@@ -42,6 +42,7 @@ var suites = []suite{
 	{"new", benchNewFlows},
 	{"dpid", benchMemory},
 	{"pipeline", benchPipeline},
+	{"set", benchSetMemory},
 	{"agreement", benchAgreement},
 }
 

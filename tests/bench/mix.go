@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -119,27 +117,14 @@ func loadCapture(path string) ([]packet, error) {
 }
 
 func writePcap(w io.Writer, all []packet) error {
-	b := bufio.NewWriterSize(w, 1<<20)
-	var h [24]byte
-	binary.LittleEndian.PutUint32(h[0:], 0xa1b2c3d4)
-	binary.LittleEndian.PutUint16(h[4:], 2)
-	binary.LittleEndian.PutUint16(h[6:], 4)
-	binary.LittleEndian.PutUint32(h[16:], source.MaxFrame)
-	binary.LittleEndian.PutUint32(h[20:], 1)
-	b.Write(h[:])
+	out := newPcapWriter(w)
 	var frame []byte
 	for _, p := range all {
-		us := mixBase + p.at/1000
-		binary.LittleEndian.PutUint32(h[0:], uint32(us/1e6))
-		binary.LittleEndian.PutUint32(h[4:], uint32(us%1e6))
-		binary.LittleEndian.PutUint32(h[8:], uint32(len(p.frame)))
-		binary.LittleEndian.PutUint32(h[12:], p.wire)
 		frame = append(frame[:0], p.frame...)
 		rewriter{uint64(p.capture), uint64(p.copy)}.frame(frame)
-		b.Write(h[:16])
-		b.Write(frame)
+		out.write(p.at, p.wire, frame)
 	}
-	return b.Flush()
+	return out.Flush()
 }
 
 // file returns the mix as a file in cache, made from the captures in dir when it is

@@ -106,7 +106,7 @@ func sampleBytes(text string) (out []byte, err error) {
 // newFlows makes n conversations, one after the other, over TCP with a handshake and
 // a reset at the end.
 func newFlows(n int, proto uint8, talk []said) frameList {
-	const syn, rst, psh, ack = 2, 4, 8, 16
+	const rst = 4
 	var list frameList
 	at := uint64(mixBase) * 1000
 	add := func(frame []byte) {
@@ -114,24 +114,38 @@ func newFlows(n int, proto uint8, talk []said) frameList {
 		list = append(list, source.Frame{TS: at, WireLen: uint32(len(frame)), Link: 1, Data: frame})
 	}
 	for i := range n {
-		next := [2]uint32{101, 501} // sequence numbers of client and server
-		if proto == 6 {
-			add(frameOf(i, false, 6, syn, 100, 0, nil))
-			add(frameOf(i, true, 6, syn|ack, 500, 101, nil))
+		for _, frame := range newFlow(i, proto, talk) {
+			add(frame)
 		}
-		for _, p := range talk {
-			me, peer := 0, 1
-			if p.server {
-				me, peer = 1, 0
+		if proto == 6 {
+			next := uint32(501)
+			for _, p := range talk {
+				if p.server {
+					next += uint32(len(p.data))
+				}
 			}
-			add(frameOf(i, p.server, proto, ack|psh, next[me], next[peer], p.data))
-			next[me] += uint32(len(p.data))
-		}
-		if proto == 6 {
-			add(frameOf(i, true, 6, rst, next[1], 0, nil))
+			add(frameOf(i, true, 6, rst, next, 0, nil))
 		}
 	}
 	return list
+}
+
+// newFlow makes conversation i, over TCP with a handshake and without an end.
+func newFlow(i int, proto uint8, talk []said) (frames [][]byte) {
+	const syn, psh, ack = 2, 8, 16
+	next := [2]uint32{101, 501} // sequence numbers of client and server
+	if proto == 6 {
+		frames = append(frames, frameOf(i, false, 6, syn, 100, 0, nil), frameOf(i, true, 6, syn|ack, 500, 101, nil))
+	}
+	for _, p := range talk {
+		me, peer := 0, 1
+		if p.server {
+			me, peer = 1, 0
+		}
+		frames = append(frames, frameOf(i, p.server, proto, ack|psh, next[me], next[peer], p.data))
+		next[me] += uint32(len(p.data))
+	}
+	return frames
 }
 
 // frameOf makes a frame of flow i. Checksums are left out: nobody looks at them.
