@@ -47,12 +47,15 @@ func (j *job) writeConfig() error {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("[instance]\nname = \"replay\"\ndir = %s\nlog_level = %s", quote(j.Dir), quote(j.LogLevel))
-	if j.live() {
+	switch {
+	case j.Queue != "":
+		line("[capture]\nsource = \"nfqueue\"\nthreads = 1\nfilter = %s\n[capture.nfqueue]\nrules = %s", quote(j.Filter), quote(j.Queue))
+	case j.live():
 		line("[capture]\nsource = \"tpacket\"\nthreads = 1\nfilter = %s", quote(j.Filter))
 		for _, i := range j.Interfaces {
 			line("[[capture.interface]]\nname = %s", quote(i))
 		}
-	} else {
+	default:
 		line("[capture]\nsource = \"pcap\"\nthreads = 1\npace = %s", float(j.Pace))
 	}
 	line("[workers]\ncount = %d", j.Workers)

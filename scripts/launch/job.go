@@ -18,6 +18,7 @@ import (
 type job struct {
 	Captures   []string
 	Interfaces []string // of a live run
+	Queue      string   // of a live run: the rules that bring packets to a netfilter queue
 	Filter     string
 	For        time.Duration // of a live run; 0 = until it is interrupted
 	Workers    int
@@ -79,8 +80,8 @@ func (j *job) check() error {
 	return j.checkPolicyFile()
 }
 
-// live reports whether packets come from interfaces.
-func (j *job) live() bool { return len(j.Interfaces) > 0 }
+// live reports whether packets come from the kernel, as they pass.
+func (j *job) live() bool { return len(j.Interfaces) > 0 || j.Queue != "" }
 
 // run does the job and leaves nothing behind.
 func (j *job) run(ctx context.Context) (err error) {

@@ -17,13 +17,16 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+
+	"weir/proto/config"
 )
 
 const usage = `usage:
   weir replay [-workers N] [-policy FILE] [-json] CAPTURE...   flows of captures
-  weir live [-workers N] [-policy FILE] [-json] -i INTERFACE   flows of an interface, as they are classified
+  weir live [-workers N] [-policy FILE] [-json] -i INTERFACE   flows as they are classified
   weir plan [-workers N] [-policy FILE] [-json] -r CAPTURE     what would the policy have done?
   weir flush [-policy FILE]                                    remove what replays left in the kernel
 "weir COMMAND -h" lists the flags.
@@ -91,6 +94,7 @@ func liveCommand(ctx context.Context, args []string) int {
 	j := job{Stdout: os.Stdout, Stderr: os.Stderr}
 	fs := j.flags("live")
 	names := fs.String("i", "", "`INTERFACE` to capture from; several with commas between")
+	fs.StringVar(&j.Queue, "nfqueue", "", "capture what a netfilter queue brings instead: `RULES` is forward, input, output, bridge or manual")
 	fs.StringVar(&j.Filter, "filter", "", "capture only what this tcpdump `EXPRESSION` matches")
 	fs.DurationVar(&j.For, "for", 0, "stop after this time; 0 = when interrupted")
 	if status, ok := parse(fs, args); !ok {
@@ -103,8 +107,10 @@ func liveCommand(ctx context.Context, args []string) int {
 	switch {
 	case fs.NArg() > 0:
 		err = usagef("unexpected argument %q", fs.Arg(0))
-	case len(j.Interfaces) == 0:
-		err = usagef("no interface given: name one with -i, such as -i eth0")
+	case (len(j.Interfaces) == 0) == (j.Queue == ""):
+		err = usagef("give either an interface with -i, such as -i eth0, or rules with -nfqueue, such as -nfqueue forward")
+	case j.Queue != "" && !slices.Contains(queueRules, j.Queue):
+		err = usagef("-nfqueue %q: must be one of %s", j.Queue, strings.Join(queueRules, ", "))
 	case j.For < 0:
 		err = usagef("-for %v: must not be negative", j.For)
 	default:
@@ -115,6 +121,9 @@ func liveCommand(ctx context.Context, args []string) int {
 	}
 	return tell(err)
 }
+
+// queueRules are the ways to bring packets to a queue.
+var queueRules = []string{config.RulesForward, config.RulesInput, config.RulesOutput, config.RulesBridge, config.RulesManual}
 
 // flags returns the flags that all jobs have.
 func (j *job) flags(name string) *flag.FlagSet {
