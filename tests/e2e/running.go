@@ -71,6 +71,12 @@ func Start(t testing.TB, cmd *exec.Cmd) *Running {
 	return r
 }
 
+// Stdout returns what the program has printed so far.
+func (r *Running) Stdout() string { return r.out.String() }
+
+// Stderr returns what the program has logged so far.
+func (r *Running) Stderr() string { return r.errs.String() }
+
 // Signal sends a signal to the program itself.
 func (r *Running) Signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
