@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -29,5 +30,24 @@ add element inet t b { 02:00:00:00:00:01 }`)
 	}
 	if b.Type != "ether_addr" || !slices.Equal(b.Keys(), []string{"02:00:00:00:00:01"}) {
 		t.Errorf("set b is %+v", b)
+	}
+}
+
+// TestDo: a socket made in a namespace is there, and the thread that made it is not
+// used again.
+func TestDo(t *testing.T) {
+	n := New(t)
+	n.Run(t, "ip", "addr", "add", "192.0.2.7/32", "dev", "lo")
+	n.Run(t, "ip", "link", "set", "lo", "up")
+	n.Do(t, func() error {
+		l, err := net.Listen("tcp", "192.0.2.7:0")
+		if err != nil {
+			return err
+		}
+		return l.Close()
+	})
+	if l, err := net.Listen("tcp", "192.0.2.7:0"); err == nil {
+		_ = l.Close()
+		t.Error("the test itself is in the namespace")
 	}
 }
