@@ -3,6 +3,7 @@ package rules
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -71,7 +72,7 @@ func TestManyExempt(t *testing.T) {
 func TestTakeOver(t *testing.T) {
 	if os.Getenv("WEIR_RULES_INSTALL") != "" { // the run that is killed
 		install(t, nil)
-		os.Stdout.WriteString("installed\n")
+		fmt.Println("installed")
 		select {}
 	}
 	alone(t)
@@ -181,7 +182,7 @@ func TestInstallErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			rep, err := r.Install(logTo(t))
-			if err == nil && tt.want == ErrNoQueue && !strings.Contains(rep.Way, "br_netfilter") {
+			if err == nil && errors.Is(tt.want, ErrNoQueue) && !strings.Contains(rep.Way, "br_netfilter") {
 				t.Skip("this kernel queues bridged packets without br_netfilter")
 			}
 			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
