@@ -199,6 +199,10 @@ func (t *TPacket) Wait(d time.Duration) error {
 		err = t.trouble()
 	case last && !t.ready():
 		err = ErrGone
+	case n == 0 && t.down:
+		// An interface that is removed goes down first. Who asks in between hears
+		// nothing more of it from the socket.
+		err = t.bound()
 	}
 	if err != nil {
 		return &InterfaceError{t.cfg.Interface, err}
@@ -220,7 +224,12 @@ func (t *TPacket) trouble() error {
 		return fmt.Errorf("the kernel reports: %w", unix.Errno(n))
 	}
 	t.down = true
-	sa, err := unix.Getsockname(fd)
+	return t.bound()
+}
+
+// bound looks whether the socket still has an interface.
+func (t *TPacket) bound() error {
+	sa, err := unix.Getsockname(int(t.f.Fd()))
 	if err != nil {
 		return fmt.Errorf("ask for its interface: %w", err)
 	}
