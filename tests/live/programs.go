@@ -152,3 +152,17 @@ func needTools(t testing.TB) {
 	t.Helper()
 	netns.NeedTool(t, "tcpdump", "curl", "openssl", "dnsmasq", "dig", "ssh", "ssh-keygen", "sshd", "iperf3")
 }
+
+// background starts a client that runs as long as the test.
+func (l *lab) background(t testing.TB, program string, args ...string) *e2e.Running {
+	t.Helper()
+	return e2e.Start(t, l.client.Command(program, args...))
+}
+
+// kill kills a process that the test started.
+func kill(t testing.TB, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %d: %v", pid, err)
+	}
+}
