@@ -178,7 +178,7 @@ func (s *set) wait(ctx context.Context) error {
 			if first == nil {
 				first = err
 			}
-			if p.name != "capd" || !s.drains() {
+			if p.name != "capd" || s.job.live() || !s.drains() {
 				return first
 			}
 		case <-ctx.Done():
