@@ -107,11 +107,11 @@ func TestWatch(t *testing.T) {
 // TestBridge takes an interface out of a bridge: the kernel says RTM_DELLINK, of the port.
 func TestBridge(t *testing.T) {
 	netns(t)
-	if out, err := exec.Command("ip", "link", "add", "br", "type", "bridge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("ip", "link", "add", "br0", "type", "bridge").CombinedOutput(); err != nil {
 		t.Skipf("the kernel has no bridges: %s", out)
 	}
 	ip(t, "link add near type veth peer name far")
-	ip(t, "link set near master br")
+	ip(t, "link set near master br0")
 	ch, err := Watch(t.Context())
 	if err != nil {
 		t.Fatal(err)
