@@ -128,8 +128,11 @@ func (w *watcher) counters(t testing.TB, name string) map[string]uint64 {
 		return nil
 	}
 	var info map[string]any
-	if err := json.Unmarshal(out, &info); err != nil {
-		t.Fatalf("ringctl info %s: %v:\n%s", name, err, out)
+	for d := json.NewDecoder(bytes.NewReader(out)); info["kind"] != "counters"; { // a ring may have the same name
+		info = nil
+		if err := d.Decode(&info); err != nil {
+			t.Fatalf("ringctl info %s: %v:\n%s", name, err, out)
+		}
 	}
 	c := map[string]uint64{}
 	for k, v := range info {
