@@ -52,7 +52,7 @@ const (
 	Epoch      Type = 9  // a worker attached; its flow table was adopted or is new
 	LostInput  Type = 10 // capd lost packets before they reached the worker
 	FlowStats  Type = 11 // counters of a living flow
-	VerdictReq Type = 12 // a final flow has a packet waiting for a verdict
+	VerdictReq Type = 12 // a packet waits for a verdict on its flow (Question); else as FlowUpdate, but never shed
 )
 
 // String returns the name of the type as documentation and tools write it.
@@ -85,6 +85,7 @@ const (
 	FlagMidstream   = 1 << 2 // the start of the flow was not seen
 	FlagReinspected = 1 << 3 // inspection began again after a restart
 	FlagIfPair      = 1 << 4 // interface in and out differ
+	FlagQuestion    = 1 << 7 // a Question stands behind the flow
 )
 
 // EndReason says why a flow ended.
