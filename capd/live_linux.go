@@ -37,6 +37,7 @@ type tally struct {
 	frames   uint64
 	time     uint64
 	kernel   source.Stats
+	hold     []uint64 // as holdCounters; nil where nothing is held
 }
 
 // kernelCounters stand behind those of frames in capd's counter file.
@@ -63,7 +64,7 @@ func openLive(env *daemon.Env, dump <-chan os.Signal, must bool) (l *live, err e
 	if err := l.addThreads(); err != nil {
 		return l, err
 	}
-	if err := l.openCounters(kernelCounters...); err != nil {
+	if err := l.openCounters(append(kernelCounters, holdCounters...)...); err != nil {
 		return l, err
 	}
 	l.all = make([]tally, len(l.threads))
@@ -169,7 +170,8 @@ func (l *live) report(n int, t tally) {
 	defer l.mu.Unlock()
 	l.all[n] = t
 	all := sum(l.all)
-	l.export(&all.outcomes, all.frames, all.time, all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped)
+	more := []uint64{all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped}
+	l.export(&all.outcomes, all.frames, all.time, append(more, all.hold...)...)
 }
 
 // sum adds up tallies; their time is the latest.
@@ -182,6 +184,12 @@ func sum(list []tally) (s tally) {
 		s.frames += t.frames
 		s.time = max(s.time, t.time)
 		s.kernel = addStats(s.kernel, t.kernel)
+		if s.hold == nil {
+			s.hold = make([]uint64, len(t.hold))
+		}
+		for i, n := range t.hold {
+			s.hold[i] += n
+		}
 	}
 	return s
 }

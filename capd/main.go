@@ -77,9 +77,6 @@ func (o *options) configure(c *config.Config) error {
 	if o.filter != "" {
 		c.Capture.Filter = o.filter
 	}
-	if q := &c.Capture.NFQueue; c.Capture.Source == config.SourceNFQueue && q.Hold > 0 {
-		return fmt.Errorf("capture.nfqueue.hold = %q: this version watches queues and holds no packet for a verdict: set hold = \"0s\"", q.Hold)
-	}
 	if c.Capture.Filter == "" {
 		return nil
 	}

@@ -23,8 +23,8 @@ type queue struct {
 // of them is held back until then, and enough to make little of the call.
 const acceptEvery = 16
 
-// openQueue opens queue n of the configuration.
-func (l *live) openQueue(n int) (*queue, error) {
+// openQueue opens queue n of the configuration, which is thread n's.
+func (l *live) openQueue(n int) (source.Live, error) {
 	c := &l.cfg.Capture.NFQueue
 	cfg := source.NFQueueConfig{
 		Queue: uint16(c.First + n), FailOpen: c.FailOpen, GSO: c.GSO, Conntrack: c.Conntrack,
@@ -37,7 +37,15 @@ func (l *live) openQueue(n int) (*queue, error) {
 	if names := q.Capabilities.Missing(&cfg); len(names) > 0 && n == 0 {
 		l.log.Info("this kernel does without parts of netfilter queues", "missing", names)
 	}
-	return &queue{NFQueue: q}, nil
+	if !isInline(&l.cfg.Capture) {
+		return &queue{NFQueue: q}, nil
+	}
+	i, err := l.openInline(q, n, l.threads[n].generation)
+	if err != nil {
+		_ = q.Close() // the first error says more
+		return nil, err
+	}
+	return i, nil
 }
 
 // Next implements source.Source.

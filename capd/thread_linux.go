@@ -29,6 +29,9 @@ type thread struct {
 	back  chan struct{} // something became of the interface
 	past  source.Stats  // of sources that were closed
 	beat  time.Time
+
+	inline     *inline // src, if packets of it are held
+	generation uint16  // tells the packets of this capd from those of one before
 }
 
 // addThreads makes the threads of all interfaces or queues.
@@ -94,9 +97,22 @@ func (l *live) addThread(iface string, open func() (source.Live, error)) (err er
 	if t.rings, err = l.openRings(t.n, false); err != nil {
 		return err
 	}
-	t.steer, err = steer.New(steer.Config{Seed: &l.seed, Outputs: outputs(t.rings), Time: l.time, Drop: true, Housekeep: t.housekeep})
+	// Epochs of a ring grow by one with each capd. Another ring may begin where an old
+	// one was; its id is another.
+	t.generation = uint16(t.rings[0].Epoch() + t.rings[0].RingID())
+	cfg := steer.Config{Seed: &l.seed, Outputs: outputs(t.rings), Time: l.time, Drop: true, Generation: t.generation, Housekeep: t.housekeep}
+	if isInline(&l.cfg.Capture) {
+		cfg.Holder = t
+	}
+	t.steer, err = steer.New(cfg)
 	return err
 }
+
+// Arrive implements steer.Holder.
+func (t *thread) Arrive(p *steer.Packet, worker int) bool { return t.inline.arrive(p, worker) }
+
+// Refused implements steer.Holder.
+func (t *thread) Refused() { t.inline.table.Refused() }
 
 // open opens the socket.
 func (t *thread) open() error {
@@ -105,6 +121,7 @@ func (t *thread) open() error {
 		return err
 	}
 	t.src = src
+	t.inline, _ = src.(*inline)
 	t.live.log.Info("capturing", "from", t.name(), "thread", t.n)
 	return nil
 }
@@ -195,6 +212,9 @@ func (t *thread) report() {
 	r := tally{outcomes: t.steer.Counters(), frames: t.steer.Frames(), time: t.steer.Time(), kernel: t.past}
 	if t.src != nil {
 		r.kernel = addStats(r.kernel, t.src.Stats())
+	}
+	if t.inline != nil {
+		r.hold = t.inline.counters()
 	}
 	t.live.report(t.n, r)
 }

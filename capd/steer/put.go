@@ -34,6 +34,8 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 		s.driver(p)
 	}
 	p.Fields.HashLo, p.Fields.HashHi = p.Key.Hash(s.cfg.Seed)
+	w := int(p.Fields.HashLo % uint64(len(s.rings)))
+	held := s.hold(w)
 	b := p.b
 	if len(b) > s.maxFrame {
 		b = b[:s.maxFrame]
@@ -42,15 +44,30 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 	}
 	p.Fields.Encode(s.desc[:])
 	p.Prefix.Encode(s.prefix[:])
-	r := &s.rings[p.Fields.HashLo%uint64(len(s.rings))]
+	r := &s.rings[w]
 	switch {
 	case s.put(r, pkt.KindPacket, s.prefix[:], b):
 		return Delivered, nil
 	case s.cfg.Drop:
 		r.drop(uint64(p.Fields.WireLen))
+		if held {
+			s.cfg.Holder.Refused()
+		}
 		return RingFull, nil
 	}
 	return Delivered, s.putLater(ctx, r, s.prefix[:], b)
+}
+
+// hold reports whether the packet s.p of worker w is held. If not, it waits for nobody.
+func (s *Steerer) hold(w int) bool {
+	if s.cfg.Holder == nil || s.p.Fields.Flags&pkt.FlagNFQ == 0 {
+		return false
+	}
+	held := s.cfg.Holder.Arrive(&s.p, w)
+	if !held {
+		s.p.Fields.Flags &^= pkt.FlagNFQ
+	}
+	return held
 }
 
 // put brings the record s.desc into r, unless r has had it from an earlier run.

@@ -29,6 +29,17 @@ type Output interface {
 	MaxFrame() int
 }
 
+// Holder decides which packets of a netfilter queue are held until somebody has said
+// what becomes of them.
+type Holder interface {
+	// Arrive is told of each packet before it goes to worker w. True means that it is
+	// held: the worker is asked about it.
+	Arrive(p *Packet, w int) bool
+
+	// Refused is told that the packet that was held last found no room in its ring.
+	Refused()
+}
+
 const (
 	// batch is how many frames are read between two publications: enough that
 	// the store of the tail and a wake-up cost little, few enough that a
@@ -53,6 +64,10 @@ type Config struct {
 	// Generation tells the packets of this capd from those of an earlier one, in
 	// verdicts on packets in netfilter queues.
 	Generation uint16
+
+	// Holder, if not nil, is asked about each packet of a flow that waits in a
+	// netfilter queue.
+	Holder Holder
 
 	// Drop says that the stream waits for nobody, as that of an interface: a
 	// packet that finds no room in its ring is counted as RingFull, a tick is

@@ -129,6 +129,10 @@ func (c *Consumer) ProducerState() layout.State { return c.peer.State() }
 // ProducerAlive asks the kernel whether a producer holds the ring.
 func (c *Consumer) ProducerAlive() bool { return c.m.Locked() }
 
+// ProducerBeat returns the producer's last sign of life, CLOCK_MONOTONIC ns. A living
+// producer gives one every 100 ms; one that is stopped keeps its lock.
+func (c *Consumer) ProducerBeat() uint64 { return c.peer.Heartbeat() }
+
 // Replaced reports whether this ring is one of the past: retired, deleted, or
 // another file has its name. Drain it, Close, and open the new one.
 func (c *Consumer) Replaced() bool {

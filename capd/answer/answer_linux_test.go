@@ -1,0 +1,186 @@
+package answer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weir/capd/hold"
+	"weir/proto/verdict"
+	"weir/shm/layout"
+	"weir/shm/pktring"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) { // between two looks
+		if time.Now().After(deadline) {
+			t.Fatalf("does not come: %s", what)
+		}
+	}
+}
+
+// start runs a box of thread 0 and two workers.
+func start(t *testing.T) (*Box, layout.Root) {
+	t.Helper()
+	root := layout.Root(filepath.Join(t.TempDir(), "rings"))
+	if err := root.Make(0o750); err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Config{Root: root, Workers: 2, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { b.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b, root
+}
+
+// speaker is a process that answers.
+type speaker struct {
+	*pktring.Producer
+	stop func()
+}
+
+func speak(t *testing.T, path, cursor string) *speaker {
+	t.Helper()
+	p, err := pktring.OpenProducer(pktring.Config{Path: path, CursorPath: cursor, Descriptors: 64, PayloadBytes: pktring.MinPayload, Mode: 0o640})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &speaker{Producer: p, stop: sync.OnceFunc(func() { _ = p.Close() })}
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *speaker) say(ids ...uint32) {
+	b := make([]byte, verdict.Size)
+	for _, id := range ids {
+		f := verdict.Fields{ID: id, Kind: verdict.KindGoOn}
+		f.Encode(b)
+		s.Put(b, nil, nil)
+	}
+	s.Publish()
+}
+
+// take adds what is in the box to list, as "author id".
+func take(b *Box, list *[]string) {
+	b.Take(func(r verdict.Record, from hold.From) { *list = append(*list, fmt.Sprint(from, " ", r.ID())) })
+}
+
+// rings reports whether the bell rings within d.
+func rings(t *testing.T, b *Box, d time.Duration) bool {
+	t.Helper()
+	fds := []unix.PollFd{{Fd: int32(b.Bell()), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, int(d.Milliseconds()))
+	if err != nil && err != unix.EINTR {
+		t.Fatal(err)
+	}
+	return n > 0
+}
+
+// Answers of all who answer come, in their order, and wake who sleeps.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	b, root := start(t)
+	first := speak(t, root.VerdictRing(0, 0), root.VerdictCursor(0, 0))
+	first.say(1, 2)
+	second := speak(t, root.VerdictRing(1, 0), root.VerdictCursor(1, 0))
+	second.say(7)
+	judge := speak(t, root.PolicyVerdictRing(0), root.PolicyVerdictCursor(0))
+	judge.say(8)
+	var got []string
+	eventually(t, "four answers", func() bool { take(b, &got); return len(got) >= 4 })
+	slices.Sort(got)
+	if want := []string{"0 1", "0 2", "0 7", "1 8"}; !slices.Equal(got, want) {
+		t.Errorf("answers = %q, want %q", got, want)
+	}
+	for id := range uint32(3) {
+		for !b.Asleep() { // somebody came to life since
+			b.Awake()
+		}
+		first.say(id)
+		if !rings(t, b, patience) {
+			t.Fatal("nobody wakes who sleeps")
+		}
+		b.Awake()
+		got = nil
+		eventually(t, "an answer", func() bool { take(b, &got); return len(got) > 0 })
+		if want := []string{fmt.Sprint("0 ", id)}; !slices.Equal(got, want) {
+			t.Errorf("answers = %q, want %q", got, want)
+		}
+		if rings(t, b, 0) {
+			t.Error("the bell rings for ever")
+		}
+	}
+	second.say(9)
+	if eventually(t, "the answer is in the box", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.records) > 0 }); b.Asleep() {
+		t.Error("one may sleep, with answers in the box")
+	}
+	b.Awake()
+}
+
+// Who answers is asked while it lives: it has its ring, and beats.
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	b, root := start(t)
+	if b.Anybody() {
+		t.Error("somebody is alive before anybody started")
+	}
+	w := speak(t, root.VerdictRing(1, 0), root.VerdictCursor(1, 0))
+	p := speak(t, root.PolicyVerdictRing(0), root.PolicyVerdictCursor(0))
+	eventually(t, "worker 1 and policyd are alive", func() bool { return b.Answers(1) })
+	if b.Answers(0) {
+		t.Error("worker 0 answers, which never started")
+	}
+	eventually(t, "a worker that does not beat is given up", func() bool { return !b.Anybody() })
+	eventually(t, "it beats again", func() bool {
+		for _, s := range []*speaker{w, p} {
+			if _, err := s.Housekeeping(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b.Answers(1)
+	})
+	w.stop()
+	eventually(t, "a worker that left is not asked", func() bool { return !b.Anybody() })
+}
+
+// A ring that is replaced by another of its name is followed.
+func TestReplaced(t *testing.T) {
+	t.Parallel()
+	b, root := start(t)
+	w := speak(t, root.VerdictRing(0, 0), root.VerdictCursor(0, 0))
+	var got []string
+	w.say(1)
+	eventually(t, "the first ring is read", func() bool { take(b, &got); return len(got) == 1 })
+	w.stop()
+	if err := os.Remove(root.VerdictRing(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	speak(t, root.VerdictRing(0, 0), root.VerdictCursor(0, 0)).say(2)
+	eventually(t, "the second ring is read", func() bool { take(b, &got); return len(got) == 2 })
+	if want := []string{"0 1", "0 2"}; !slices.Equal(got, want) {
+		t.Errorf("answers = %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"weir/capd/answer"
+	"weir/capd/hold"
+	"weir/capd/source"
+	"weir/capd/steer"
+	"weir/proto/config"
+	"weir/proto/mark"
+	"weir/shm/layout"
+)
+
+// inline is a netfilter queue whose packets are held until their flow is judged.
+type inline struct {
+	*source.NFQueue
+	table   *hold.Table
+	box     *answer.Box
+	stop    func() // ends the box's goroutine and waits for it
+	last    uint32 // packet that was handed out last
+	open    bool   // and nobody has decided about it
+	passed  uint64 // packets that are of no flow
+	now     uint64 // CLOCK_MONOTONIC ns, read once in a while
+	turns   int    // packets until then
+	anybody bool   // somebody answers; false lets all go
+}
+
+// turnEvery is after how many packets the answers are looked at, when there is no pause
+// between packets: few, because others wait for them, and enough to make little of a
+// look at the clock.
+const turnEvery = 16
+
+// remembered is of how many flows a capture thread remembers the verdict: those that
+// still send packets to the queue after it, because they were on their way or because
+// no rules of ours keep them in the kernel.
+const remembered = 1 << 15
+
+// openInline opens a queue and begins to listen for answers.
+func (l *live) openInline(q *source.NFQueue, thread int, generation uint16) (*inline, error) {
+	c := &l.cfg.Capture.NFQueue
+	bits, err := mark.New(l.cfg.Policy.MarkMask)
+	if err != nil {
+		return nil, err
+	}
+	box, err := answer.New(answer.Config{Root: l.root, Thread: thread, Workers: l.cfg.Workers.Count, Log: l.log})
+	if err != nil {
+		return nil, err
+	}
+	expired := source.Accept
+	if c.Expired == config.ExpiredDrop {
+		expired = source.Drop
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		box.Run(ctx)
+	}()
+	return &inline{
+		NFQueue: q, box: box, stop: func() { cancel(); <-done },
+		table: hold.New(hold.Config{
+			Number: uint16(c.First + thread), Generation: generation, Layout: bits, Direct: c.Rules == config.RulesManual,
+			Time: uint64(c.Hold), Expired: expired, Packets: c.QueueLength, Flows: remembered,
+		}, q),
+	}, nil
+}
+
+// arrive decides about the packet that was handed out last, or holds it.
+func (q *inline) arrive(p *steer.Packet, worker int) bool {
+	q.open = false
+	f := &p.Fields
+	tcp := f.IPProto == protoTCP
+	return q.table.Arrive(&hold.Packet{
+		ID: q.last, Mark: p.Prefix.Mark, HashLo: f.HashLo, HashHi: f.HashHi,
+		Payload: f.L4Len > 0, Begin: tcp && f.TCPFlags&(flagSYN|flagACK) == flagSYN,
+	}, q.now, q.box.Answers(worker))
+}
+
+// Of the TCP header, RFC 9293 section 3.1.
+const (
+	protoTCP = 6
+	flagSYN  = 0x02
+	flagACK  = 0x10
+)
+
+// Next implements source.Source.
+func (q *inline) Next(f *source.Frame) error {
+	q.settle()
+	if q.turns--; q.turns <= 0 {
+		q.turn()
+	}
+	if err := q.NFQueue.Next(f); err != nil {
+		q.turn()
+		return err
+	}
+	q.last, q.open = f.ID, true
+	return nil
+}
+
+// settle lets a packet go that turned out to be of no flow.
+func (q *inline) settle() {
+	if q.open {
+		q.open = false
+		q.passed++
+		q.Verdict(q.last, source.Verdict{Action: source.Accept})
+	}
+}
+
+// turn applies the answers that have come, and lets go what waited for too long.
+func (q *inline) turn() {
+	q.turns, q.now = turnEvery, layout.Monotonic()
+	q.box.Take(q.table.Answer)
+	q.table.Expire(q.now)
+	if anybody := q.box.Anybody(); anybody != q.anybody {
+		q.anybody = anybody
+		if !anybody {
+			q.table.Release(false)
+		}
+	}
+}
+
+// Wait implements source.Live: it returns when a packet or an answer is there, and
+// before the next packet expires.
+func (q *inline) Wait(d time.Duration) error {
+	q.settle()
+	if !q.box.Asleep() {
+		d = 0
+	} else if at, ok := q.table.Deadline(); ok {
+		d = min(d, time.Duration(max(int64(at-layout.Monotonic()), 0)))
+	}
+	err := q.WaitBeside(d, q.box.Bell())
+	q.box.Awake()
+	q.turn()
+	return err
+}
+
+// Close implements source.Live: what waits goes on its way.
+func (q *inline) Close() error {
+	q.stop()
+	q.settle()
+	q.table.Release(true)
+	err := q.Release(source.Verdict{Action: source.Accept})
+	if e := q.NFQueue.Close(); err == nil {
+		err = e
+	}
+	if e := q.box.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+var (
+	_ source.Live  = (*inline)(nil)
+	_ steer.Holder = (*thread)(nil)
+)
+
+// holdCounters stand behind kernelCounters in capd's counter file. Each packet of a
+// queue whose packets are held is in one of those before late_answers, or held.
+var holdCounters = []string{
+	"queue_other", "queue_empty", "queue_known", "queue_went_on", "queue_judged", "queue_expired", "queue_nobody", "queue_full", "queue_no_room",
+	"queue_left", "late_answers", "foreign_answers", "unreadable_answers", "verdict_rings_broken", "queue_held",
+}
+
+// counters returns what became of the packets, in the order of holdCounters.
+func (q *inline) counters() []uint64 {
+	c := q.table.Counters()
+	return []uint64{
+		q.passed, c.Empty, c.Known, c.WentOn, c.Judged, c.Expired, c.Nobody, c.Full, c.NoRoom,
+		c.Left, c.Late, c.Foreign, c.Unreadable, q.box.Broken(), uint64(q.table.Held()),
+	}
+}
+
+// isInline reports whether packets of queues are held until their flows are judged.
+func isInline(c *config.Capture) bool {
+	return c.Source == config.SourceNFQueue && c.NFQueue.Hold > 0
+}
