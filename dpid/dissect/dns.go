@@ -42,6 +42,9 @@ func detectDNS(in *Input, out *Result) Verdict {
 	}
 	c, cm, cWhole := dnsFrame(in.Client, home)
 	s, sm, sWhole := dnsFrame(in.Server, home)
+	if home && c >= More && !cWhole && len(in.Client) > 0 && s != Yes {
+		out.Unfinished()
+	}
 	if c != Yes && s != Yes {
 		return min(c, s)
 	}

@@ -214,12 +214,16 @@ func (s dtlsState) fragment(at int, head []byte, off int, part []byte) {
 // report tells what is known so far.
 func (s dtlsState) report(in *Input, out *Result) Verdict {
 	var client clientHello
+	size := s.sizeAt(dsHello)
 	if s.flag(dsHailed) {
 		out.Rule("ClientHello", 100)
 	}
 	if msg := s.gatherAt(dsHello).prefix(); len(msg) > 0 {
-		client = parseClientHello(msg, s.sizeAt(dsHello), true)
+		client = parseClientHello(msg, size, true)
 		client.report('d', out)
+	}
+	if s.flag(dsHailed) && !s.flag(dsAnswered) && !client.whole && size <= dtlsHelloRoom {
+		out.Unfinished()
 	}
 	done := false
 	if msg := s.gatherAt(dsAnswer).prefix(); len(msg) > 0 {
@@ -248,8 +252,12 @@ const dtlsPatience = 24
 func (s dtlsState) reportAnswer(msg []byte, client *clientHello, out *Result) bool {
 	h := parseServerHello(msg, s.sizeAt(dsAnswer))
 	h.report('d', out)
+	names := len(client.sni) == 0 && !s.flag(dsSealed) // only a certificate can
 	switch {
 	case !h.whole:
+		if names {
+			out.Unfinished()
+		}
 		return false
 	case h.tls13():
 		if !h.retry {
@@ -264,6 +272,9 @@ func (s dtlsState) reportAnswer(msg []byte, client *clientHello, out *Result) bo
 	}
 	if s.flag(dsSealed) && s.sizeAt(dsCert) == 0 {
 		out.Bool("tls.resumed", true)
+	}
+	if names {
+		out.Unfinished()
 	}
 	return s.flag(dsSealed)
 }

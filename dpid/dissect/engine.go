@@ -15,6 +15,7 @@ type Trial struct {
 	wrote      [maxSpecs / 64]uint64 // have something in their scratch
 	chosen     int16                 // index into All, -1 while none
 	first      uint8                 // index into portLists: the candidates to try first
+	flight     bool                  // see Unfinished
 }
 
 // tables are derived from the registry once, at the first Init.
@@ -119,7 +120,7 @@ func (t *Trial) Clean(block []byte) {
 
 // Init makes t ready for a flow of transport tr with these ports.
 func (t *Trial) Init(tr Transport, ipProto uint8, clientPort, serverPort uint16) {
-	t.chosen, t.first, t.wrote = -1, 0, [maxSpecs / 64]uint64{}
+	t.chosen, t.first, t.wrote, t.flight = -1, 0, [maxSpecs / 64]uint64{}, false
 	if tr == IP {
 		t.candidates = derived.ipProto[ipProto]
 		return
@@ -139,16 +140,24 @@ func (t *Trial) Chosen() *Spec {
 	return registry[t.chosen]
 }
 
+// Unfinished reports whether the last call of Inspect showed the middle of a flight
+// that can name the flow: what a protocol that is still possible says of it or, once
+// one is chosen, what that one says.
+func (t *Trial) Unfinished() bool { return t.flight }
+
 // Inspect shows in to the protocols that are still possible, those of the port
 // first. It returns Yes or YesMore with the protocol in Chosen and its findings in
 // out, More while one is possible, No when none is left.
 func (t *Trial) Inspect(in *Input, out *Result) Verdict {
+	t.flight = false
 	if t.chosen >= 0 {
 		if v := t.takeOver(in, out); v >= YesMore {
 			return v
 		}
 		out.Reset()
-		return t.show(int(t.chosen), in, out)
+		v := t.show(int(t.chosen), in, out)
+		t.flight = v == YesMore && (t.flight || out.unfinished)
+		return v
 	}
 	for _, i := range derived.portLists[t.first] {
 		if v := t.try(int(i), in, out); v >= YesMore {
@@ -207,8 +216,11 @@ func (t *Trial) try(i int, in *Input, out *Result) Verdict {
 	switch v {
 	case No:
 		t.candidates[i/64] &^= bit
+	case More:
+		t.flight = t.flight || out.unfinished
 	case Yes, YesMore:
 		t.chosen = int16(i)
+		t.flight = v == YesMore && out.unfinished
 	}
 	return v
 }

@@ -138,3 +138,18 @@ func reportCHLO(b []byte, out *Result) bool {
 	}
 	return found
 }
+
+// wholeCHLO reports whether b holds a hello of QUIC Crypto up to its last value. What
+// is no such hello has no more to come.
+func wholeCHLO(b []byte) bool {
+	const head = 8
+	if len(b) < head {
+		return false
+	}
+	n := int(binary.LittleEndian.Uint16(b[4:]))
+	if string(b[:4]) != "CHLO" || n == 0 || n > 128 {
+		return true
+	}
+	values := b[min(head+8*n, len(b)):]
+	return len(b) >= head+8*n && uint64(binary.LittleEndian.Uint32(b[head+8*n-4:])) <= uint64(len(values))
+}

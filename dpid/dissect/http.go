@@ -32,6 +32,9 @@ func detectHTTP(in *Input, out *Result) Verdict {
 	if isReq == More && isResp == Yes && req.started() {
 		isReq = Yes // a request line in progress, answered by HTTP
 	}
+	if isReq == More && req.cut {
+		out.Unfinished()
+	}
 	switch {
 	case isReq == Yes || isResp == Yes:
 		return describeHTTP(in, &req, &resp, isReq, isResp, out)
@@ -58,6 +61,9 @@ func describeHTTP(in *Input, req *httpRequest, resp *httpResponse, isReq, isResp
 		resp.describe(out, isReq != Yes)
 	}
 	reqDone := isReq == No || req.done || in.ClientEnd || len(in.Client) >= httpBytes
+	if isReq == Yes && !reqDone {
+		out.Unfinished()
+	}
 	respDone := isResp == No || resp.done || in.ServerEnd || len(in.Server) >= httpBytes
 	if len(in.Client) == 0 && in.ServerCount > 3 {
 		reqDone = true // a request comes before its response: this capture lacks it

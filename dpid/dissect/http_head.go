@@ -8,6 +8,7 @@ type httpRequest struct {
 	headers                 []byte // what has been seen of the header lines
 	rest                    []byte // what follows the head
 	done                    bool   // the head is whole
+	cut                     bool   // there is a part of its first line, which may be one
 }
 
 // httpResponse is the head of a response.
@@ -38,8 +39,13 @@ const maxMethod = 20
 // the whole line up to "HTTP/1.x"; where nothing will be added (last), a known
 // method with a path is enough. More means that b may still become one.
 func parseRequest(b []byte, last bool) (r httpRequest, v Verdict) {
+	some := len(b) > 0
 	for range 2 { // RFC 9112 section 2.2: empty lines before the request are ignored
 		b = bytes.TrimPrefix(b, []byte("\r\n"))
+	}
+	if len(b) == 1 && b[0] == '\r' {
+		r.cut = true
+		return r, More
 	}
 	n := 0
 	for n < len(b) && n <= maxMethod && (b[n] >= 'A' && b[n] <= 'Z' || b[n] == '-' || b[n] == '_') {
@@ -47,6 +53,7 @@ func parseRequest(b []byte, last bool) (r httpRequest, v Verdict) {
 	}
 	switch {
 	case n == len(b) && n <= maxMethod:
+		r.cut = some
 		return r, More
 	case n < 3 || b[n] != ' ':
 		return r, No
@@ -59,6 +66,7 @@ func parseRequest(b []byte, last bool) (r httpRequest, v Verdict) {
 		case !isText(r.target):
 			return r, No
 		case !last:
+			r.cut = true
 			return r, More
 		case r.started() && len(r.target) > 4:
 			return r, Yes

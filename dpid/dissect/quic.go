@@ -19,6 +19,7 @@ const (
 
 	qsFlags   = 0
 	qsSalt    = 1 // which try of saltOf was right
+	qsEarly   = 2 // 1: data that goes with a hello came, the hello did not
 	qsVersion = 4
 	qsDCID    = 8 // length and up to 20 bytes, as all connection ids here
 	qsSCID    = qsDCID + 1 + maxCID
@@ -116,6 +117,8 @@ func (s quicState) packet(in *Input, p *quicPacket, fromServer bool) {
 	switch p.kind {
 	case quicRetry:
 		s.set(qsRetry)
+	case quicZeroRTT:
+		s[qsEarly] = 1
 	case quicInitial:
 		s.initial(in, p, fromServer)
 	}
@@ -269,10 +272,32 @@ func (s quicState) report(in *Input, past bool, out *Result) Verdict {
 		done = s.reportHello(msg, out)
 	}
 	answered := s.reportAnswer(out)
+	if !done && !past && s.awaitsHello() {
+		out.Unfinished()
+	}
 	if done && answered || past || in.ClientCount+in.ServerCount > quicPatience {
 		return Yes
 	}
 	return YesMore
+}
+
+// awaitsHello reports whether the rest of a client's hello is to come: it is not whole,
+// there is room for it, and no server has answered it.
+func (s quicState) awaitsHello() bool {
+	if !s.flag(qsKeys) {
+		return s[qsEarly] == 1
+	}
+	if len(s.answer().prefix()) > 0 {
+		return false
+	}
+	msg := s.hello().prefix()
+	switch {
+	case len(msg) == 0:
+		return true
+	case msg[0] == 'C':
+		return !wholeCHLO(msg) && len(msg) < quicClientRoom
+	}
+	return msg[0] == msgClientHello && (len(msg) < 4 || uint24(msg[1:])+4 <= quicClientRoom)
 }
 
 // quicPatience is how many datagrams of a known flow are waited for.

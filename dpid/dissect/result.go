@@ -44,6 +44,7 @@ type Result struct {
 	answer     [maxAnswers]Answer
 	expected   [maxExpected]Expectation
 	nexpected  int
+	unfinished bool
 	attrs      [event.MaxAttrs]byte
 	prints     printMemo // of hellos of any flow: Reset leaves it
 }
@@ -52,8 +53,17 @@ type Result struct {
 func (r *Result) Reset() {
 	r.rule, r.confidence, r.hostFrom = "", 0, event.SourceNone
 	r.hostLen, r.ja4Len, r.nameLen, r.answers, r.nattrs = 0, 0, 0, 0, 0
-	r.nexpected, r.keys = 0, 0
+	r.nexpected, r.keys, r.unfinished = 0, 0, false
 }
+
+// Unfinished says, with More or YesMore, that what was seen is part of a flight that
+// can name the flow: of a ClientHello, of the head of a request. Nobody can judge the
+// flow before its end, so inline its packets wait. It is said from the flight's first
+// byte on, and not one byte longer than the flight is.
+func (r *Result) Unfinished() { r.unfinished = true }
+
+// IsUnfinished reports whether Unfinished was said.
+func (r *Result) IsUnfinished() bool { return r.unfinished }
 
 // Rule says in a few constant words what decided, for the evidence: "ClientHello".
 // confidence is 1 to 100: 100 for bytes that nothing else sends.

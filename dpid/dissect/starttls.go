@@ -18,11 +18,15 @@ func upgraded(client, server []byte, out *Result) Verdict {
 }
 
 // tlsPart returns what of b follows its lines of text when it begins like TLS: with
-// a handshake or alert record, or with a hello in the form of SSL 2. It is nil
-// while only lines were seen.
+// a handshake or alert record, or with a hello in the form of SSL 2. Of a handshake
+// record one byte is enough, for text has no such byte. It is nil while only lines
+// were seen.
 func tlsPart(b []byte) []byte {
 	for {
 		if len(b) >= 3 && ((b[0] == 0x16 || b[0] == 0x15) && b[1] == 3 || b[0]&0x80 != 0 && b[2] == 1) {
+			return b
+		}
+		if len(b) > 0 && len(b) < 3 && b[0] == recordHandshake && (len(b) < 2 || b[1] == 3) {
 			return b
 		}
 		_, rest, whole := cutLine(b)

@@ -94,6 +94,9 @@ func (t *conversation) tell(c, s *tlsSide, out *Result) Verdict {
 	if t.clientFull && t.serverFull {
 		return No
 	}
+	if c.hail || s.hail {
+		out.Unfinished()
+	}
 	return More
 }
 
@@ -126,8 +129,16 @@ func (t *conversation) tellHellos(c, s *tlsSide, out *Result) Verdict {
 		out.Str("tls.version", []byte("SSLv2"))
 		serverDone = serverDone || s.v2.whole
 		reportCertificate(s.v2.cert, len(client.sni) == 0, out)
+	case s.hail && len(client.sni) == 0:
+		out.Unfinished()
 	case s.kind == msgServerHello:
-		serverDone = s.tellServer(&client, out) || serverDone
+		done, names := s.tellServer(&client, out)
+		if serverDone = done || serverDone; names && !serverDone {
+			out.Unfinished()
+		}
+	}
+	if !clientDone && (c.kind == msgClientHello || c.hail) {
+		out.Unfinished()
 	}
 	c.reportAlerts(out)
 	s.reportAlerts(out)
@@ -137,9 +148,10 @@ func (t *conversation) tellHellos(c, s *tlsSide, out *Result) Verdict {
 	return YesMore
 }
 
-// tellServer reports the ServerHello and the certificate, and whether there is no
-// more to come.
-func (s *tlsSide) tellServer(client *clientHello, out *Result) bool {
+// tellServer reports the ServerHello and the certificate. done tells that there is no
+// more to come; names that what is to come may be a certificate, the only name of a
+// conversation whose client named none.
+func (s *tlsSide) tellServer(client *clientHello, out *Result) (done, names bool) {
 	h := parseServerHello(s.hello, s.helloSize)
 	if h.retry && s.second != nil {
 		second := parseServerHello(s.second, s.secondLen)
@@ -147,28 +159,29 @@ func (s *tlsSide) tellServer(client *clientHello, out *Result) bool {
 		h.psk, h.retry = second.psk, !second.whole
 	}
 	h.report('t', out)
+	names = len(client.sni) == 0
 	if !h.whole {
-		return false
+		return false, names
 	}
 	if h.tls13() {
 		if !h.retry {
 			out.Bool("tls.resumed", h.psk)
 		}
-		return !h.retry || s.data
+		return !h.retry || s.data, false
 	}
 	if s.certSize > 0 {
 		der, ok := firstCertificate(s.cert)
 		if !ok {
-			return s.sealed
+			return s.sealed, names
 		}
 		out.Bool("tls.resumed", false)
-		reportCertificate(der, len(client.sni) == 0, out)
-		return true
+		reportCertificate(der, names, out)
+		return true, false
 	}
 	if s.sealed && !s.beyond {
 		out.Bool("tls.resumed", true)
 	}
-	return s.sealed || s.beyond
+	return s.sealed || s.beyond, names
 }
 
 // reportRecords tells of records without a hello. Their version is the agreed one

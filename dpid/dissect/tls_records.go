@@ -49,6 +49,7 @@ type tlsSide struct {
 	nalerts   int
 	seen      bool // there are bytes
 	unsure    bool // too few to tell
+	hail      bool // they may be the first of a hello
 	not       bool // it is not TLS
 	v2hello   bool
 	sealed    bool // what follows is encrypted
@@ -70,6 +71,7 @@ func walkTLS(b []byte, joined bool) (s tlsSide) {
 		s.not = !s.v2hello && !s.unsure
 		return s
 	}
+	short := true // nothing but what may be the first bytes of a hello
 	for off := 0; off < len(b); {
 		rest := b[off:]
 		if !recordStart(rest, joined) {
@@ -77,7 +79,7 @@ func walkTLS(b []byte, joined bool) (s tlsSide) {
 			return s
 		}
 		if len(rest) < recordHeader {
-			s.unsure = off == 0
+			s.unsure, s.hail = off == 0, short && rest[0] == recordHandshake
 			return s
 		}
 		size := int(binary.BigEndian.Uint16(rest[3:]))
@@ -91,11 +93,12 @@ func walkTLS(b []byte, joined bool) (s tlsSide) {
 		if off == 0 {
 			s.version = binary.BigEndian.Uint16(rest[1:])
 		}
+		short = short && rest[0] == recordHandshake && helloStart(body)
 		switch {
 		case rest[0] == recordHandshake && (!s.sealed || s.retried()):
 			// A server may warn before it says hello: the name is unknown to it.
 			if s.kind == 0 && len(body) < 6 && !(joined && more) {
-				s.unsure, s.split, s.bits = !more, more, 0
+				s.unsure, s.split, s.bits, s.hail = !more, more, 0, short
 				return s
 			}
 			if s.kind == 0 && !s.begin(body) {
@@ -156,6 +159,13 @@ func (s *tlsSide) begin(body []byte) bool {
 		return true
 	}
 	return false
+}
+
+// helloStart reports whether b, of fewer bytes than begin wants, may be the start of a
+// hello.
+func helloStart(b []byte) bool {
+	return len(b) < 6 && (len(b) == 0 || b[0] == msgClientHello || b[0] == msgServerHello) &&
+		(len(b) < 2 || b[1] == 0) && (len(b) < 5 || b[4] == 3 || b[4] == 0x7f)
 }
 
 // messages takes what matters of the handshake messages in one record.
