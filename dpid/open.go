@@ -32,6 +32,7 @@ const (
 // tells readers the truth: the event ring last but for the counters.
 type files struct {
 	rings   []*pktring.Consumer
+	answers []*pktring.Producer // inline: what capd waits for, one ring for each of its threads
 	events  *evtring.Producer
 	slab    *layout.Mapping
 	hints   *layout.Mapping
@@ -74,7 +75,41 @@ func openFiles(ctx context.Context, cfg *config.Config, n int, log *slog.Logger)
 			log.Warn("a packet killed this worker twice and is left out", "ring", c, "position", pos)
 		}
 	}
+	if err := f.openAnswers(cfg, root, n, tag); err != nil {
+		return f, err
+	}
 	return f, f.openOthers(ctx, cfg, root, n)
+}
+
+// verdictDescriptors is how many answers may lie in a ring: more than a queue holds
+// packets by default.
+const verdictDescriptors = 4096
+
+// openAnswers makes or takes over the rings of answers, when capd is going to hold
+// packets.
+func (f *files) openAnswers(cfg *config.Config, root layout.Root, n int, tag uint32) error {
+	if hold(cfg) == 0 {
+		return nil
+	}
+	for c := range cfg.Capture.Rings() {
+		p, err := pktring.OpenProducer(pktring.Config{
+			Path: root.VerdictRing(n, c), CursorPath: root.VerdictCursor(n, c), Descriptors: verdictDescriptors,
+			PayloadBytes: pktring.MinPayload, Tag: tag, Producer: uint16(n), Consumer: uint16(c), Mode: 0o640,
+		})
+		if err != nil {
+			return fmt.Errorf("open verdict ring: %w", err)
+		}
+		f.answers = append(f.answers, p)
+	}
+	return nil
+}
+
+// hold is how long capd holds a packet for an answer, 0 when it does not.
+func hold(cfg *config.Config) time.Duration {
+	if cfg.Capture.Source != config.SourceNFQueue {
+		return 0
+	}
+	return cfg.Capture.NFQueue.Hold
 }
 
 // openOwn makes or takes over what this worker writes.
@@ -156,8 +191,9 @@ func (f *files) build(cfg *config.Config, n int, log *slog.Logger) (*worker.Work
 	return worker.New(worker.Settings{
 		Worker: n, Offline: offline(cfg), Timeouts: timeouts, MaxPackets: cfg.Inspect.MaxPackets,
 		Contexts: cfg.Inspect.Contexts, StatsInterval: cfg.Flow.StatsInterval, Spin: spin, Sleep: sleep,
+		Hold: hold(cfg),
 	}, worker.Parts{
-		Rings: f.rings, Events: f.events, Table: table, Adopted: adopted, Hints: hint.NewWriter(f.hints.Bytes()),
+		Rings: f.rings, Verdicts: f.answers, Events: f.events, Table: table, Adopted: adopted, Hints: hint.NewWriter(f.hints.Bytes()),
 		Names: hint.NewReader(tables), Catalog: f.catalog, Export: f.export, Log: log,
 	}), nil
 }
@@ -183,6 +219,9 @@ func (f *files) export(counters []byte) {
 func (f *files) close() {
 	for _, r := range f.rings {
 		_ = r.Close()
+	}
+	for _, p := range f.answers {
+		_ = p.Close()
 	}
 	if f.events != nil {
 		_ = f.events.Close()

@@ -96,7 +96,7 @@ func (p *flowPrinter) Event(_ int, r *evtring.Record) {
 func due(typ event.Type, f event.Flow, known bool) bool {
 	final := f.Flags()&event.FlagFinal != 0
 	switch typ {
-	case event.FlowClass, event.FlowUpdate:
+	case event.FlowClass, event.FlowUpdate, event.VerdictReq:
 		return final || len(f.Host()) > 0
 	case event.FlowEnd:
 		return known || !classified(f)

@@ -42,6 +42,9 @@ func (s *Stream) Bytes() []byte { return s.buf[:s.have:s.have] }
 // Done reports whether nothing more can be added.
 func (s *Stream) Done() bool { return s.full }
 
+// Hole reports whether bytes are kept that lie behind bytes which have not come.
+func (s *Stream) Hole() bool { return s.nlater > 0 && !s.full }
+
 // Whole reports whether a segment is the first of the stream and needs no copy to
 // be looked at: data itself is what Bytes would return after Add.
 func (s *Stream) Whole(seq uint32, data []byte) bool {

@@ -11,8 +11,8 @@ import (
 // time, and while there are packets they leave four times as long to those.
 const (
 	sliceTime  = 2 * time.Millisecond
-	slicePause = 4 * sliceTime
-	sliceFlows = 64 // records between two looks at the room in the event ring
+	sliceHeld  = 200 * time.Microsecond // when packets wait for the worker: the walk is what they wait for
+	sliceFlows = 64                     // records between two looks at the room in the event ring
 )
 
 // background goes on with the walks over the table. busy says that there are packets.
@@ -20,10 +20,14 @@ func (w *Worker) background(now time.Time, busy bool) {
 	if !w.snap.running && !w.stats.running || busy && now.Before(w.slice) {
 		return
 	}
-	until := now.Add(sliceTime)
+	slice := sliceTime
+	if w.held.rings != nil {
+		slice = sliceHeld
+	}
+	until := now.Add(slice)
 	w.snapshot(until)
 	w.walkStats(until)
-	w.slice = time.Now().Add(slicePause)
+	w.slice = time.Now().Add(4 * slice)
 }
 
 // statsWalk emits FLOW_STATS of the flows that had packets since the last walk.

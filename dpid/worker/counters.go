@@ -34,6 +34,10 @@ const (
 	cReinspected        // flows whose inspection began again after a restart
 	cLostRecords        // records that told of lost packets
 	cNoRoom             // packets without a flow: the table had no room for one
+	cAsked              // packets that capd holds: policyd was asked
+	cGoneOn             // they may go on
+	cWithheld           // nothing was said: more has to come first
+	cUnanswered         // no room for the answer: capd did not read
 	cCount
 )
 
@@ -42,7 +46,7 @@ var CounterNames = []string{
 	"clock_ns", "packets", "bytes", "orphans", "unparsed", "poison", "lost", "marks", "unknown_kind",
 	"flows", "probation", "pending", "created", "ended", "evicted", "inspected", "classified", "guessed",
 	"no_context", "no_room_to_describe", "dissector_panics", "hinted", "unsettled", "shed", "reinspected",
-	"lost_records", "no_room",
+	"lost_records", "no_room", "asked", "gone_on", "withheld", "unanswered",
 }
 
 func (w *Worker) count(i int) { w.add(i, 1) }

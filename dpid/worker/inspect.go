@@ -15,14 +15,18 @@ const (
 
 // inspectPacket shows a packet of a flow that is not final to the dissectors.
 func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer bool) {
-	if len(v.payload) == 0 || r.IPProto() == protoTCP && padding(v) {
+	x := w.inspect.get(slot)
+	dir := client
+	if fromServer {
+		dir = server
+	}
+	if len(v.payload) == 0 || r.IPProto() == protoTCP && padding(v) && !x.inFlight(dir) {
 		return
 	}
 	if r.Has(flow.Follow) && r.IPProto() != protoTCP {
 		w.follow(slot, r, v, fromServer, nil)
 		return
 	}
-	x := w.inspect.get(slot)
 	if x == nil {
 		x = w.beginSession(slot, r)
 		if r.Has(flow.Follow) { // an earlier process had its streams: they go on from here
@@ -30,10 +34,6 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 		}
 	}
 	x.learnLink(v, fromServer)
-	dir := client
-	if fromServer {
-		dir = server
-	}
 	x.count[dir]++
 	w.count(cInspected)
 	keep, fresh := w.fill(x, r, v, dir)
@@ -43,10 +43,16 @@ func (w *Worker) inspectPacket(slot uint32, r *flow.Record, v *view, fromServer 
 		}
 		return
 	}
+	before := x.flight
+	if before && w.held.waits && r.IPProto() == protoTCP {
+		x.spared++ // a hello in many small segments: its bytes are bounded
+	}
 	if r.Has(flow.Follow) {
 		w.follow(slot, r, v, fromServer, x)
 	} else {
 		verdict := w.show(x)
+		x.flight = x.trial.Unfinished()
+		w.held.ended = before && !x.flight
 		w.inspect.keepScratch(x)
 		w.verdict(slot, r, x, verdict)
 	}
@@ -86,7 +92,7 @@ func (w *Worker) beginSession(slot uint32, r *flow.Record) *session {
 	if len(w.inspect.free) == 0 {
 		if old := w.inspect.oldest(); old != nil {
 			w.count(cNoContext)
-			w.finish(old.slot, w.table.Touch(old.slot), old)
+			w.cutShort(old)
 		}
 	}
 	x := w.inspect.begin(slot, r)
@@ -182,7 +188,7 @@ func (w *Worker) show(x *session) (v dissect.Verdict) {
 
 // spent reports whether the flow's budget of packets or of bytes is used up.
 func (w *Worker) spent(x *session) bool {
-	return int(x.count[client])+int(x.count[server]) >= w.set.MaxPackets || x.ended[client] && x.ended[server]
+	return int(x.count[client])+int(x.count[server])-int(x.spared) >= w.set.MaxPackets || x.ended[client] && x.ended[server]
 }
 
 // verdict draws the conclusions of what the dissectors said.
@@ -216,6 +222,9 @@ func (w *Worker) follow(slot uint32, r *flow.Record, v *view, fromServer bool, x
 	}
 	w.out.Reset()
 	verdict := w.showFollow(spec)
+	if x != nil {
+		x.flight = verdict == dissect.More && w.out.IsUnfinished()
+	}
 	w.hints(r, spec)
 	if w.merge(r, spec) && !r.Has(flow.Pending) {
 		w.emit(event.FlowUpdate, r, 0)

@@ -61,6 +61,7 @@ func (w *Worker) packet(d pkt.Descriptor, payload []byte) {
 		w.count(cNoRoom)
 		return
 	}
+	w.held.met(slot, r)
 	w.count(cPackets)
 	w.add(cBytes, uint64(d.WireLen()))
 	reverse := d.Flags()&pkt.FlagReverse != 0
@@ -200,6 +201,7 @@ func (w *Worker) create(v *view) (uint32, *flow.Record) {
 	}
 	slot, r := w.table.Create(&w.key, v.d.HashLo(), v.d.HashHi(), v.d.TS(), v.p.Mark(), state)
 	r.Set(flags)
+	w.held.begun(slot)
 	w.count(cCreated)
 	return slot, r
 }

@@ -61,6 +61,8 @@ type rig struct {
 	hints  [][]byte
 	prod   []*pktring.Producer
 	cons   []*pktring.Consumer
+	answer []*pktring.Producer // rings of answers and their readers, with Settings.Hold
+	capd   []*pktring.Consumer
 	dir    string
 	life   int
 	events *evtring.Producer
@@ -122,6 +124,13 @@ func newRig(t testing.TB, opt options) *rig {
 			t.Fatal(err)
 		}
 		r.prod, r.cons = append(r.prod, p), append(r.cons, c)
+		if opt.set.Hold == 0 {
+			continue
+		}
+		if p, c, err = pktring.NewHeap(pktring.Config{Descriptors: 256, PayloadBytes: pktring.MinPayload}); err != nil {
+			t.Fatal(err)
+		}
+		r.answer, r.capd = append(r.answer, p), append(r.capd, c)
 	}
 	if err := os.Mkdir(r.cursorDir(), 0o700); err != nil {
 		t.Fatal(err)
@@ -167,7 +176,7 @@ func (r *rig) start(fresh bool) {
 	}
 	r.w = New(r.opt.set, Parts{
 		Rings: r.cons, Events: r.events, Table: table, Adopted: adopted, Hints: hint.NewWriter(r.hints[0]),
-		Names: hint.NewReader(r.hints), Log: slog.New(slog.NewTextHandler(io.MultiWriter(&r.log), nil)),
+		Names: hint.NewReader(r.hints), Verdicts: r.answer, Log: slog.New(slog.NewTextHandler(io.MultiWriter(&r.log), nil)),
 	})
 }
 
@@ -202,6 +211,7 @@ type packet struct {
 	mark     uint32
 	bare     bool // without payload
 	ring     int
+	waits    uint32 // id of a packet that capd holds, 0 = none
 }
 
 func endpoint(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -262,6 +272,10 @@ func (r *rig) fields(p *packet, frame []byte) pkt.Fields {
 	}
 	if p.vlan != 0 {
 		f.Flags |= pkt.FlagVLAN
+	}
+	if p.waits != 0 {
+		f.Flags |= pkt.FlagNFQ
+		f.Ordinal = uint64(p.waits) | heldQueue<<32 | heldGeneration<<48
 	}
 	k.SetInterfaces(p.in, p.out)
 	src, dst := p.src.Addr().As16(), p.dst.Addr().As16()
@@ -433,6 +447,7 @@ type talk struct {
 	at             time.Duration
 	step           time.Duration
 	ring           int
+	via            func(packet) // instead of the ring
 }
 
 func (r *rig) talk(client, server string) *talk {
@@ -457,7 +472,11 @@ func (c *talk) send(fromServer bool, flags uint8, data string) {
 	if flags&(tcpSYN|tcpFIN) != 0 {
 		*next++
 	}
-	c.r.put(p)
+	if c.via != nil {
+		c.via(p)
+	} else {
+		c.r.put(p)
+	}
 	c.at += c.step
 }
 

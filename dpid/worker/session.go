@@ -4,6 +4,7 @@ import (
 	"weir/dpid/dissect"
 	"weir/dpid/flow"
 	"weir/dpid/reasm"
+	"weir/proto/event"
 	"weir/proto/pkt"
 )
 
@@ -21,6 +22,10 @@ type session struct {
 	serverMAC  [6]byte
 	link       uint8 // tunnel kind
 	classified bool  // a dissector said Yes; more may come
+	flight     bool  // in the middle of a flight that can name the flow
+	holds      bool  // inline: a packet was withheld, the last of them is held
+	held       event.Question
+	spared     uint16 // packets that the budget does not count
 
 	wantsScratch bool   // a protocol of its transport has scratch
 	scratch      []byte // nil until one wrote to it
@@ -65,6 +70,7 @@ func (s *sessions) begin(slot uint32, r *flow.Record) *session {
 	x.slot, x.used = slot, true
 	x.count, x.ended, x.classified = [2]uint16{}, [2]bool{}, false
 	x.clientMAC, x.serverMAC = [6]byte{}, [6]byte{}
+	x.flight, x.holds, x.spared = false, false, 0
 	return x
 }
 
@@ -142,6 +148,12 @@ func (s *sessions) keepFirst(x *session, dir int, payload []byte) {
 	if b := s.pool.Get(len(payload)); b != nil {
 		x.first[dir] = b[:copy(b, payload)]
 	}
+}
+
+// inFlight reports whether a flight that can name the flow is under way in a direction:
+// then no bytes are padding. x may be nil.
+func (x *session) inFlight(dir int) bool {
+	return x != nil && x.flight && len(x.stream[dir].Bytes()) > 0
 }
 
 // learnLink keeps what is below the network layer: tunnel kind, Ethernet addresses.

@@ -26,6 +26,10 @@ func (w *Worker) tell(r *flow.Record) {
 // SnapFlow.
 func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 	var flags uint8
+	asks := w.asks(t, r)
+	if asks && t == event.FlowUpdate {
+		t = event.VerdictReq
+	}
 	if t == event.FlowUpdate || t == event.FlowStats {
 		if flags = evtring.FlagLow; w.events.ShedLow() {
 			w.events.Shed(1)
@@ -45,22 +49,30 @@ func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 	if !kept {
 		size = event.DescriptionAt + w.table.DescriptionLen(r)
 	}
+	at := size // of what is no part of the flow
+	if asks {
+		size += event.QuestionSize
+	}
 	b := w.events.Reserve(uint16(t), event.Version, flags, r.Last(), size)
 	if b == nil {
 		panic("BUG: worker: an event is larger than a ring record")
 	}
-	w.encode(b, r, rev)
+	w.encode(b, r, rev, asks)
 	if kept {
 		copy(b[event.DescriptionAt:], w.text.now)
 	} else {
-		b = w.table.Description(b[:event.DescriptionAt:size], r)
+		w.table.Description(b[:event.DescriptionAt:at], r)
+	}
+	if asks {
+		w.held.q.Encode(b[at:])
+		w.wasAsked(r)
 	}
 	b[event.DescriptionAt+21] = reason // end reason, byte 133 of the payload
 	w.emitted++
 }
 
 // encode lays out the part of an event that is not the description.
-func (w *Worker) encode(b []byte, r *flow.Record, rev uint32) {
+func (w *Worker) encode(b []byte, r *flow.Record, rev uint32, asks bool) {
 	k := &w.told // not w.key: a flow may be told while another is being created
 	r.Key(k)
 	c := event.Counters{
@@ -73,6 +85,9 @@ func (w *Worker) encode(b []byte, r *flow.Record, rev uint32) {
 		c.Client, c.Server, c.ClientPort, c.ServerPort = k.B, k.A, k.PortB, k.PortA
 		c.ClientPackets, c.ServerPackets = c.ServerPackets, c.ClientPackets
 		c.ClientBytes, c.ServerBytes = c.ServerBytes, c.ClientBytes
+	}
+	if asks {
+		c.Flags |= event.FlagQuestion
 	}
 	c.Encode(b)
 }

@@ -43,6 +43,7 @@ type Settings struct {
 	StatsInterval time.Duration
 	Spin          int           // loads before the worker yields when idle
 	Sleep         time.Duration // longest sleep when idle
+	Hold          time.Duration // inline: how long capd waits for an answer; 0 = nobody waits
 }
 
 // Parts are what a worker works on. They are opened by the caller, who closes them.
@@ -55,7 +56,9 @@ type Parts struct {
 	Names   *hint.Reader
 	Catalog *catalog.Catalog      // nil: flows get no application
 	Export  func(counters []byte) // shows the counters to others; u64 words
-	Log     *slog.Logger
+	// Verdicts are the rings of answers to the capture threads, for Settings.Hold.
+	Verdicts []*pktring.Producer
+	Log      *slog.Logger
 }
 
 // Worker is one dpid worker. See the package comment.
@@ -72,6 +75,7 @@ type Worker struct {
 	ended   []bool // by ring: its end was seen
 	pending pendingQueue
 	inspect sessions
+	held    held
 	snap    snapshots
 	stats   statsWalk
 	key     flowkey.Key // of the packet or flow at hand
@@ -98,6 +102,7 @@ func New(set Settings, part Parts) *Worker {
 	w.ended = make([]bool, len(part.Rings))
 	w.timeouts(set.Timeouts)
 	w.inspect.init(max(set.Contexts, 16), part.Table.Cap())
+	w.held.init(part.Verdicts, set.Hold, part.Table.Cap())
 	w.text.init()
 	w.cats = map[string]catalog.CategoryID{}
 	if part.Catalog != nil {
@@ -202,7 +207,9 @@ func (w *Worker) batch(i int, descs []byte) int {
 		}
 		ring.Inflight(pos + uint64(n))
 		w.hunch = w.likely[n]
+		w.held.take(i, d)
 		w.descriptor(ring, pos+uint64(n), d)
+		w.answer()
 	}
 	w.commit(i, n)
 	return n
@@ -240,7 +247,9 @@ func (w *Worker) begin(i int) {
 	w.table.Begin(uint32(i), w.part.Rings[i].Position(), w.events.Tail())
 }
 
-// commit publishes the transaction: its events, then the n packets it consumed.
+// commit publishes the transaction: its events, then its answers, then the n packets it
+// consumed. After a kill before the last the packets may be read and answered again,
+// which does no harm: what an answer lets go is gone.
 func (w *Worker) commit(i, n int) {
 	ring := w.part.Rings[i]
 	w.table.Prepare(ring.Position()+uint64(n), w.emitted > 0)
@@ -248,6 +257,7 @@ func (w *Worker) commit(i, n int) {
 		w.events.Publish()
 	}
 	if n > 0 {
+		w.held.publish(i)
 		ring.Release(n)
 	}
 	w.table.Commit()
@@ -324,6 +334,9 @@ func (w *Worker) housekeeping(busy bool) error {
 		}
 	}
 	if _, err := w.events.Housekeeping(); err != nil {
+		return err
+	}
+	if err := w.held.housekeeping(); err != nil {
 		return err
 	}
 	w.requests()
