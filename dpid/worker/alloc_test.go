@@ -15,6 +15,11 @@ import (
 // small town, as new flows, and ends those of the round before; the first rounds fill
 // the pools.
 func TestNoAllocs(t *testing.T) {
+	t.Run("watched", func(t *testing.T) { noAllocs(t, Settings{}) })
+	t.Run("held", func(t *testing.T) { noAllocs(t, Settings{Hold: heldTime}) })
+}
+
+func noAllocs(t *testing.T, set Settings) {
 	file := filepath.Join(t.TempDir(), "catalog")
 	if status := catalog.Main([]string{"compile", "-o", file}); status != 0 {
 		t.Fatalf("catalog compile ended with status %d", status)
@@ -23,7 +28,7 @@ func TestNoAllocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, options{flows: 4096})
+	r := newRig(t, options{flows: 4096, set: set})
 	r.w.part.Catalog = names
 
 	type record struct {
@@ -42,6 +47,9 @@ func TestNoAllocs(t *testing.T) {
 	for _, p := range traffic {
 		if p.proto == 0 {
 			p.proto = protoTCP
+		}
+		if set.Hold != 0 {
+			p.waits = uint32(len(all) + 1)
 		}
 		frame, prefix := p.frame()
 		rec := record{fields: r.fields(&p, frame), frame: frame}
@@ -70,6 +78,9 @@ func TestNoAllocs(t *testing.T) {
 			} else if n == 0 {
 				return
 			}
+			for _, c := range r.capd {
+				c.Release(len(c.Peek(256)) / pkt.DescSize)
+			}
 		}
 	}
 	for range 3 {
@@ -82,6 +93,9 @@ func TestNoAllocs(t *testing.T) {
 	rounds := uint64(21)
 	if n := (r.count(cClassified) - classified) / rounds; n < 80 {
 		t.Errorf("%d flows classified a round, want most of 130: the test shows nothing", n)
+	}
+	if held := r.count(cAsked) + r.count(cGoneOn) + r.count(cWithheld); set.Hold != 0 && (held != r.count(cPackets) || r.count(cWithheld) == 0) {
+		t.Errorf("%d of %d packets that are held were answered for or withheld (%d)", held, r.count(cPackets), r.count(cWithheld))
 	}
 	if n := (r.events.Stats().Events - told) / rounds; n < 260 {
 		t.Errorf("%d events a round, want FLOW_CLASS and FLOW_END of 130 flows", n)

@@ -373,6 +373,27 @@ func TestHeldCutShort(t *testing.T) {
 	}
 }
 
+// TestHeldPortsAgain: the end of a connection that policyd judged stays in the kernel. The
+// next one of the same ports is not taken for it.
+func TestHeldPortsAgain(t *testing.T) {
+	g := newGate(t, options{flows: 64})
+	c := g.talk(client1, web)
+	c.open()
+	c.c(tcpACK, httpGet)
+	c.s(tcpACK, "HTTP/1.1 200 OK\r\n\r\n")
+	g.dropped = map[[2]uint64]bool{} // as capd does at a SYN
+	g.through = nil
+	c = g.talk(client1, web)
+	c.at = time.Second
+	c.cseq, c.sseq = 5_000_000, 6_000_000
+	c.open()
+	c.c(tcpACK, hello(blocked))
+	if g.passed() != "" {
+		t.Errorf("%q got through", g.passed())
+	}
+	g.r.wantCount(cEnded, 1)
+}
+
 // TestHeldNoFlow: packets that are no flow's, or make no sense, go on.
 func TestHeldNoFlow(t *testing.T) {
 	g := newGate(t, options{flows: 64})

@@ -130,6 +130,9 @@ func (w *Worker) find(d pkt.Descriptor) (uint32, *flow.Record) {
 	case r.State() == flow.Closing && d.TCPFlags()&(tcpSYN|tcpACK) == tcpSYN:
 		w.end(slot, r, event.EndFIN) // the ports are used again
 		return 0, nil
+	case w.live && r.Has(flow.Final|flow.Follow) && d.TCPFlags()&(tcpSYN|tcpACK) == tcpSYN:
+		w.end(slot, r, event.EndFIN) // and the kernel kept the end of the connection to itself
+		return 0, nil
 	}
 	return slot, r
 }

@@ -25,6 +25,9 @@ func appendEventJSON(b []byte, rec evtring.Record, names *event.Names) []byte {
 		if f, err = event.ParseFlow(rec.Payload); err == nil {
 			b = fmt.Appendf(b, `,"revision":%d,"flow":`, f.Rev())
 			b = event.AppendJSON(b, f, names)
+			if q, asks := event.ParseQuestion(rec.Payload, f); asks {
+				b = fmt.Appendf(b, `,"question":{"packet":%d,"queue":%d,"generation":%d,"thread":%d}`, q.ID, q.Queue, q.Generation, q.Thread)
+			}
 		}
 	case t == event.Epoch:
 		var a event.Attached
@@ -58,7 +61,11 @@ func appendEvent(b []byte, rec evtring.Record) []byte {
 		if err != nil {
 			return fmt.Appendf(b, "unreadable: %v", err)
 		}
-		return appendFlow(b, f)
+		b = appendFlow(b, f)
+		if q, asks := event.ParseQuestion(rec.Payload, f); asks {
+			b = fmt.Appendf(b, ", packet %d of queue %d waits", q.ID, q.Queue)
+		}
+		return b
 	case t == event.Epoch:
 		if a, err := event.ParseAttached(rec.Payload); err == nil {
 			return fmt.Appendf(b, "worker attached: %d flows adopted, %d inspected again", a.Adopted, a.Reinspected)

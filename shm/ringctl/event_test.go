@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -20,12 +21,17 @@ func TestEvents(t *testing.T) {
 	loss.Encode(l)
 	snap.Encode(s)
 	flow := flowPayload(0, 1)
+	question := event.Question{ID: 8, Queue: 9, Generation: 10, Thread: 11}
+	asks := append(bytes.Clone(flow), make([]byte, event.QuestionSize)...)
+	asks[14] |= event.FlagQuestion
+	question.Encode(asks[len(flow):])
 	for _, tt := range []struct {
 		typ        event.Type
 		payload    []byte
 		text, json string
 	}{
 		{event.FlowStats, flow, "tcp 10.0.0.1:1001 > 10.0.0.2:443 tls example www.example.org  3+2 packets, 300+200 bytes", `"client_port":1001`},
+		{event.VerdictReq, asks, "3+2 packets, 300+200 bytes, packet 8 of queue 9 waits", `"question":{"packet":8,"queue":9,"generation":10,"thread":11}`},
 		{event.Epoch, a, "worker attached: 3 flows adopted, 1 inspected again", `"slab":"0000000000000abc","adopted":3,"reinspected":1`},
 		{event.LostInput, l, "7 packets of 700 bytes never reached the worker", `"packets":7,"bytes":700`},
 		{event.SnapEnd, s, "for policyd, request 1, generation 2, 9 flows", `"consumer":"policyd","request":1,"generation":2,"flows":9`},
