@@ -10,6 +10,7 @@ import (
 	"weir/policyd/control"
 	"weir/policyd/engine"
 	"weir/policyd/feed"
+	"weir/policyd/judge"
 )
 
 // state is the answer to "status".
@@ -20,13 +21,15 @@ type state struct {
 	PID      int           `json:"pid"`
 	UptimeS  int64         `json:"uptime_s"`
 	Rings    []feed.Status `json:"rings"`
+	Verdicts *judge.Counts `json:"verdicts,omitempty"`
 	engine.Status
 }
 
 func (r *runner) state() state {
 	return state{
 		Instance: r.Config.Instance.Name, Mode: r.Config.Policy.Mode, Target: r.target(), PID: os.Getpid(),
-		UptimeS: int64(time.Since(r.started).Seconds()), Rings: r.feed.Status(), Status: r.engine.Status(),
+		UptimeS: int64(time.Since(r.started).Seconds()), Rings: r.feed.Status(),
+		Verdicts: r.verdicts.counts(), Status: r.engine.Status(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"weir/policyd/control"
 	"weir/policyd/engine"
 	"weir/policyd/target"
+	"weir/proto/config"
 	"weir/proto/daemon"
 )
 
@@ -63,6 +64,13 @@ func (a *app) status(context.Context, daemon.Signals) error {
 	c := s.Counts
 	fmt.Fprintf(w, "\n%d transactions: %d added, %d refreshed, %d deleted, %d failed\n", c.Transactions, c.Added, c.Refreshed, c.Deleted, c.Failures)
 	fmt.Fprintf(w, "%d reconciliations with the kernel in %v\n", c.Reconciled, time.Duration(c.ReconciledNS).Round(time.Millisecond))
+	if v := s.Verdicts; v != nil {
+		fmt.Fprintf(w, "%d questions about held packets: %d accepted, %d dropped, %d rejected, %d unanswered\n",
+			v.Questions, v.Accepted, v.Dropped, v.Rejected, v.Unanswered+v.Bad)
+		if n := v.WouldDrop + v.WouldReject; n > 0 || s.Mode == config.ModeObserve {
+			fmt.Fprintf(w, "in force, the rules had dropped %d of them and rejected %d\n", v.WouldDrop, v.WouldReject)
+		}
+	}
 	return w.Flush()
 }
 

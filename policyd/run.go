@@ -28,8 +28,8 @@ func (a *app) socket() string { return filepath.Join(a.Config.Instance.Dir, "pol
 // enforce applies the rules to the events until it is told to stop. What it put into
 // the kernel stays there.
 func (a *app) enforce(ctx context.Context, sig daemon.Signals) (err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	root := layout.Root(a.Config.Instance.Dir)
 	if err := root.Make(0o750); err != nil {
 		return err
@@ -40,7 +40,15 @@ func (a *app) enforce(ctx context.Context, sig daemon.Signals) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	r := &runner{app: a, feed: f, engine: e, started: time.Now()}
+	v, err := a.judgeFlows(ctx, cancel)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		cancel(nil)
+		err = errors.Join(err, v.close())
+	}()
+	r := &runner{app: a, feed: f, engine: e, verdicts: v, started: time.Now()}
 	server, err := control.Listen(a.socket(), r.answer)
 	if err != nil {
 		return err
@@ -99,10 +107,11 @@ func (a *app) backend() (engine.Backend, error) {
 // runner is the running enforcement, as others may ask about it.
 type runner struct {
 	*app
-	feed    *feed.Feed
-	engine  *engine.Engine
-	started time.Time
-	beats   atomic.Uint64
+	feed     *feed.Feed
+	engine   *engine.Engine
+	verdicts verdicts
+	started  time.Time
+	beats    atomic.Uint64
 }
 
 // beat is called with every turn of the loop. Rings that exist are attached by the
@@ -136,7 +145,7 @@ func (r *runner) signals(ctx context.Context, sig daemon.Signals) {
 		case <-sig.Dump:
 			r.feed.Do(ctx, r.dump)
 		case <-sig.Reload:
-			r.feed.Do(ctx, r.reload)
+			r.feed.Do(ctx, func() { r.reload(ctx) })
 		}
 	}
 }
@@ -163,7 +172,7 @@ func (r *runner) dump() {
 
 // reload reads the configuration again and takes rules, groups, schedules and sets
 // into use, all or nothing.
-func (r *runner) reload() {
+func (r *runner) reload(ctx context.Context) {
 	_ = r.Systemd.Reloading()
 	defer func() { _ = r.Systemd.Ready() }()
 	c, err := r.Reload(r.program, r.args)
@@ -180,6 +189,8 @@ func (r *runner) reload() {
 		r.Log.Error("configuration not reloaded, the old one stays", "error", err)
 		return
 	}
+	own, _ := rule.Compile(c)
+	r.verdicts.use(ctx, own)
 	r.Config = c
 	r.Log.Info("configuration reloaded", "rules", len(rules.Rules), "sets", len(c.Sets))
 }

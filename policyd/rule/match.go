@@ -4,6 +4,9 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/vm"
+
+	"weir/proto/config"
+	"weir/proto/mark"
 )
 
 // Match returns the indices of the rules that match f and the tags they put on it.
@@ -23,6 +26,22 @@ func (s *Set) Match(f *Flow) (hits []int, tags []string) {
 	}
 	s.scope.Flow = Flow{} // nothing of the event stays
 	return s.hits, s.tags
+}
+
+// Verdict returns what the first of the rules in hits that has a verdict wants; accept
+// when none has.
+func (s *Set) Verdict(hits []int) mark.Verdict {
+	for _, i := range hits {
+		switch s.Rules[i].Rule.Verdict {
+		case config.VerdictAccept:
+			return mark.Accept
+		case config.VerdictDrop:
+			return mark.Drop
+		case config.VerdictReject:
+			return mark.Reject
+		}
+	}
+	return mark.Accept
 }
 
 // Outcome says what became of one rule for one flow.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"weir/proto/mark"
 )
 
 // check finds what no single key shows: missing keys, doubled names and
@@ -25,6 +27,7 @@ func (c *Config) check(b *binder) {
 	}
 	for i := range c.Rules {
 		c.Rules[i].check(b, schedules, sets)
+		c.checkVerdict(b, &c.Rules[i])
 	}
 }
 
@@ -89,8 +92,8 @@ func (r *Rule) check(b *binder, schedules map[string]*Schedule, sets map[string]
 	if r.Schedule != "" && schedules[r.Schedule] == nil {
 		b.fail(r.Pos, key+"schedule", fmt.Errorf("= %q: there is no such [[schedule]]", r.Schedule))
 	}
-	if len(r.Tag) == 0 && len(r.NFTSet) == 0 && !r.Log && !r.Stop {
-		b.fail(r.Pos, key+"action", errors.New("is missing: give tag, nftset, log or stop"))
+	if r.Verdict == "" && len(r.Tag) == 0 && len(r.NFTSet) == 0 && !r.Log && !r.Stop {
+		b.fail(r.Pos, key+"action", errors.New("is missing: give verdict, tag, nftset, log or stop"))
 	}
 	for _, a := range r.NFTSet {
 		set := sets[a.Set]
@@ -103,6 +106,20 @@ func (r *Rule) check(b *binder, schedules map[string]*Schedule, sets map[string]
 		case a.Family != "" && set.Address != "" && a.Family != set.Address:
 			b.fail(a.Pos, key+"nftset.family", fmt.Errorf("= %q: set %s holds %s addresses", a.Family, a.Set, set.Address))
 		}
+	}
+}
+
+// checkVerdict finds a verdict that our bits of the mark cannot say.
+func (c *Config) checkVerdict(b *binder, r *Rule) {
+	if r.Verdict != VerdictReject {
+		return
+	}
+	l, err := mark.New(c.Policy.MarkMask)
+	if err != nil {
+		return // said of policy.mark_mask
+	}
+	if err := l.Fits(mark.State{Verdict: mark.Reject}); err != nil {
+		b.fail(r.Pos, "rule "+r.Name+": verdict", fmt.Errorf("= %q: %w", r.Verdict, err))
 	}
 }
 

@@ -224,7 +224,10 @@ func TestMistakes(t *testing.T) {
 			`weir.toml:6: rule a is defined already at weir.toml:1: choose another name`,
 			`weir.toml:6: rule a: match is missing`,
 			`weir.toml:9: rule.name is missing`,
-			`weir.toml:9: rule : action is missing: give tag, nftset, log or stop`}},
+			`weir.toml:9: rule : action is missing: give verdict, tag, nftset, log or stop`}},
+		{"verdicts", "[policy]\nmark_mask=0x3\n[[rule]]\nname='a'\nmatch='true'\nverdict='reject'\n[[rule]]\nname='b'\nmatch='true'\nverdict='deny'", []string{
+			`weir.toml:3: rule a: verdict = "reject": mark mask 0x00000003 has no bit for reject: use drop, or a mask of at least 3 bits`,
+			`weir.toml:10: rule.verdict = "deny": must be accept, drop or reject`}},
 		{"sets", "[[set]]\nname='s'\n[[set]]\nname='t'\nkey=['client_ip','smell']\n[[set]]\nname='u'\nkey=['mark']\naddress='ipv4'\ncreate=false\n[[set]]\nname='v'\nfamily='ip'\naddress='ipv6'\nkey=['server_ip']\ntimeout='0s'", []string{
 			`weir.toml:1: set s: key is missing: say what an element holds, such as ["client_ip", "server_port"]`,
 			`weir.toml:3: set t: address is missing: a set holds ipv4 or ipv6 addresses; make two sets for both`,

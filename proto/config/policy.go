@@ -13,9 +13,18 @@ type Rule struct {
 	Stop     bool   // later rules do not see a flow that matched
 	Log      bool   // log each match
 
-	Tag    []string       // labels put on the flow
-	NFTSet []NFTSetAction // sets the flow's addresses join
+	Verdict string         // one of the Verdict constants; "" = this rule has none
+	Tag     []string       // labels put on the flow
+	NFTSet  []NFTSetAction // sets the flow's addresses join
 }
+
+// Values of Rule.Verdict. Of the rules that match a flow and have one, the first
+// decides.
+const (
+	VerdictAccept = "accept"
+	VerdictDrop   = "drop"
+	VerdictReject = "reject"
+)
 
 // NFTSetAction puts one element per matching flow into a set.
 type NFTSetAction struct {

@@ -22,6 +22,7 @@ func (r *Rule) fields() []field {
 		boolean("enabled", &r.Enabled, "false switches the rule off."),
 		boolean("stop", &r.Stop, "Later rules do not see a flow that matched."),
 		boolean("log", &r.Log, "Log the first match of each flow."),
+		text("verdict", &r.Verdict, "accept, drop or reject (drop, and tell the client); the first matching rule that has one decides; empty = none.", checkVerdict),
 		texts("tag", &r.Tag, "Labels put on the flow.", same, func(_ *node, s string) (string, error) { return s, checkName(s) }),
 		list("nftset", "Sets that the flow joins.", &r.NFTSet, func(a *NFTSetAction, p Pos) { a.Pos = p }, (*NFTSetAction).fields),
 	}
@@ -77,6 +78,14 @@ func keys(p *[]string, doc string) field {
 		}
 		return s, fmt.Errorf("must be one of %s", strings.Join(keyFields, ", "))
 	})
+}
+
+func checkVerdict(s string) error {
+	switch s {
+	case "", VerdictAccept, VerdictDrop, VerdictReject:
+		return nil
+	}
+	return fmt.Errorf("must be %s, %s or %s", VerdictAccept, VerdictDrop, VerdictReject)
 }
 
 func checkFamily(s string) error {

@@ -50,6 +50,9 @@ func (j *job) writeConfig() error {
 	switch {
 	case j.Queue != "":
 		line("[capture]\nsource = \"nfqueue\"\nthreads = 1\nfilter = %s\n[capture.nfqueue]\nrules = %s", quote(j.Filter), quote(j.Queue))
+		if j.Hold > 0 { // who is not judged has no leave to pass because of his number
+			line("hold = %s\npackets = 0", quote(j.Hold.String()))
+		}
 	case j.live():
 		line("[capture]\nsource = \"tpacket\"\nthreads = 1\nfilter = %s", quote(j.Filter))
 		for _, i := range j.Interfaces {

@@ -17,8 +17,9 @@ import (
 // of captures or interfaces.
 type job struct {
 	Captures   []string
-	Interfaces []string // of a live run
-	Queue      string   // of a live run: the rules that bring packets to a netfilter queue
+	Interfaces []string      // of a live run
+	Queue      string        // of a live run: the rules that bring packets to a netfilter queue
+	Hold       time.Duration // of a live run: packets wait so long for a verdict; 0 = for none
 	Filter     string
 	For        time.Duration // of a live run; 0 = until it is interrupted
 	Workers    int

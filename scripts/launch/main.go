@@ -95,6 +95,7 @@ func liveCommand(ctx context.Context, args []string) int {
 	fs := j.flags("live")
 	names := fs.String("i", "", "`INTERFACE` to capture from; several with commas between")
 	fs.StringVar(&j.Queue, "nfqueue", "", "capture what a netfilter queue brings instead: `RULES` is forward, input, output, bridge or manual")
+	fs.DurationVar(&j.Hold, "hold", 0, "with -nfqueue and -policy: hold packets until their flow is judged, for this `TIME` at most; 0 = only look")
 	fs.StringVar(&j.Filter, "filter", "", "capture only what this tcpdump `EXPRESSION` matches")
 	fs.DurationVar(&j.For, "for", 0, "stop after this time; 0 = when interrupted")
 	if status, ok := parse(fs, args); !ok {
@@ -111,6 +112,10 @@ func liveCommand(ctx context.Context, args []string) int {
 		err = usagef("give either an interface with -i, such as -i eth0, or rules with -nfqueue, such as -nfqueue forward")
 	case j.Queue != "" && !slices.Contains(queueRules, j.Queue):
 		err = usagef("-nfqueue %q: must be one of %s", j.Queue, strings.Join(queueRules, ", "))
+	case j.Hold < 0:
+		err = usagef("-hold %v: must not be negative", j.Hold)
+	case j.Hold > 0 && (j.Queue == "" || j.Policy == ""):
+		err = usagef("-hold %v: packets are held in netfilter queues, until a policy has judged their flow: give -nfqueue and -policy, too", j.Hold)
 	case j.For < 0:
 		err = usagef("-for %v: must not be negative", j.For)
 	default:
