@@ -14,6 +14,7 @@ var names = []string{"tls", "http", "quic", "dtls", "dns"}
 var late = map[string]string{
 	"dns/yes-tcp-odd-port.txt":      "elsewhere than at home a length proves nothing",
 	"dns/yes-tcp-server-only.txt":   "the client was not heard",
+	"http/yes-h2c-request.txt":      "between settings and request a client may wait for the server",
 	"quic/yes-server-first.txt":     "the client comes after the server",
 	"quic/yes-negotiation.txt":      "the first hello is one to be refused",
 	"dtls/yes-dtls12-fragments.txt": "a cookie comes between hello and certificate",

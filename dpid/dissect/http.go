@@ -21,7 +21,7 @@ const httpPatience = 24
 
 // detectHTTP recognises HTTP/1.x by its request line or status line (RFC 9112
 // sections 3 and 4), which name the protocol in 64 bits, HTTP/2 in clear text by
-// its preface (RFC 9113 section 3.4) and HTTP/0.9 by a bare GET that is answered
+// its preface (RFC 9113 section 3.4), which the first request follows, and HTTP/0.9 by a bare GET that is answered
 // with HTML. The flow is classified at the request line; both heads add metadata.
 //
 // Only the first request and its final response are read. Host may change on a
@@ -69,8 +69,8 @@ func describeHTTP(in *Input, req *httpRequest, resp *httpResponse, isReq, isResp
 		reqDone = true // a request comes before its response: this capture lacks it
 	}
 	switch {
-	case string(req.method) == "PRI":
-		return Yes
+	case string(req.method) == "PRI" && req.done && isResp != Yes:
+		return tellHTTP2(in.Client, in.ClientEnd || len(in.Client) >= httpBytes, out)
 	case string(req.method) == "CONNECT" && req.done && resp.done:
 		if resp.status/100 != 2 {
 			return Yes
