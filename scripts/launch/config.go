@@ -43,18 +43,18 @@ func (j *job) writeConfig() error {
 	if j.live() {
 		j.size = liveSize
 	}
-	s := sizesFor(j.size, j.Workers, mem)
+	s := sizesFor(j.size, j.Workers, mem).shared(j.rings())
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("[instance]\nname = \"replay\"\ndir = %s\nlog_level = %s", quote(j.Dir), quote(j.LogLevel))
 	switch {
 	case j.Queue != "":
-		line("[capture]\nsource = \"nfqueue\"\nthreads = 1\nfilter = %s\n[capture.nfqueue]\nrules = %s", quote(j.Filter), quote(j.Queue))
+		line("[capture]\nsource = \"nfqueue\"\nthreads = %d\nfilter = %s\n[capture.nfqueue]\nrules = %s", j.Threads, quote(j.Filter), quote(j.Queue))
 		if j.Hold > 0 { // who is not judged has no leave to pass because of his number
 			line("hold = %s\npackets = 0", quote(j.Hold.String()))
 		}
 	case j.live():
-		line("[capture]\nsource = \"tpacket\"\nthreads = 1\nfilter = %s", quote(j.Filter))
+		line("[capture]\nsource = \"tpacket\"\nthreads = %d\nfilter = %s", j.Threads, quote(j.Filter))
 		for _, i := range j.Interfaces {
 			line("[[capture.interface]]\nname = %s", quote(i))
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"weir/proto/config"
 )
 
 // job is one replay or one live run: private ring directory, all processes, one set
@@ -22,6 +24,7 @@ type job struct {
 	Hold       time.Duration // of a live run: packets wait so long for a verdict; 0 = for none
 	Filter     string
 	For        time.Duration // of a live run; 0 = until it is interrupted
+	Threads    int           // capture threads of each interface, or queues
 	Workers    int
 	Policy     string
 	JSON       bool
@@ -59,6 +62,8 @@ func (j *job) check() error {
 	switch {
 	case len(j.Captures) == 0 && !j.live():
 		return usagef("no capture given")
+	case j.live() && (j.Threads < 1 || j.rings() > config.MaxThreads):
+		return usagef("-threads %d: must be 1 to %d over all interfaces", j.Threads, config.MaxThreads)
 	case j.Workers < 1 || j.Workers > maxWorkers:
 		return usagef("-workers %d: must be 1 to %d", j.Workers, maxWorkers)
 	case !(j.Pace >= 0 && j.Pace <= 1e6): // NaN is neither
@@ -83,6 +88,9 @@ func (j *job) check() error {
 
 // live reports whether packets come from the kernel, as they pass.
 func (j *job) live() bool { return len(j.Interfaces) > 0 || j.Queue != "" }
+
+// rings is the number of packet rings that each worker reads.
+func (j *job) rings() int { return max(j.Threads, 1) * max(len(j.Interfaces), 1) }
 
 // run does the job and leaves nothing behind.
 func (j *job) run(ctx context.Context) (err error) {

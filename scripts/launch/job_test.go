@@ -146,3 +146,17 @@ func TestSizesFit(t *testing.T) {
 		}
 	}
 }
+
+// TestShared: more rings take no more room than one, as long as each has some.
+func TestShared(t *testing.T) {
+	one := sizesFor(liveSize, 2, 8<<30)
+	for _, n := range []int{1, 2, 3, 8, 64} {
+		s := one.shared(n)
+		if total := s.payload * int64(n); total > one.payload && s.payload > mib || s.payload < mib || s.payload&(s.payload-1) != 0 {
+			t.Errorf("%d rings of %d bytes of payload, want powers of two of at least 1 MiB, at most %d in all", n, s.payload, one.payload)
+		}
+		if s.flows != one.flows || s.events != one.events {
+			t.Errorf("with %d rings sizes are %+v, want those of flows and events as in %+v", n, s, one)
+		}
+	}
+}

@@ -19,15 +19,13 @@ func (s *set) runLive(ctx context.Context) error {
 		s.stop(syscall.SIGKILL)
 		return err
 	}
-	for _, name := range []string{"capd", "dpid", "policyd"} {
-		s.stopStage(name)
-		time.Sleep(settle)
-	}
+	s.stopStage("capd")
+	s.settle("dpid", s.packetsRead)
+	s.stopStage("dpid")
+	s.settle("policyd", s.eventsRead)
+	s.stopStage("policyd")
 	return nil
 }
-
-// settle is how long the next stage gets to read what a stopped one has left.
-const settle = 100 * time.Millisecond
 
 // stopStage stops all processes of one name and waits for their ends.
 func (s *set) stopStage(name string) {

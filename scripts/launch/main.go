@@ -96,6 +96,7 @@ func liveCommand(ctx context.Context, args []string) int {
 	names := fs.String("i", "", "`INTERFACE` to capture from; several with commas between")
 	fs.StringVar(&j.Queue, "nfqueue", "", "capture what a netfilter queue brings instead: `RULES` is forward, input, output, bridge or manual")
 	fs.DurationVar(&j.Hold, "hold", 0, "with -nfqueue and -policy: hold packets until their flow is judged, for this `TIME` at most; 0 = only look")
+	fs.IntVar(&j.Threads, "threads", 1, "capture threads of each interface, or queues from the first on")
 	fs.StringVar(&j.Filter, "filter", "", "capture only what this tcpdump `EXPRESSION` matches")
 	fs.DurationVar(&j.For, "for", 0, "stop after this time; 0 = when interrupted")
 	if status, ok := parse(fs, args); !ok {

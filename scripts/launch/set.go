@@ -35,6 +35,7 @@ type set struct {
 	job   *job
 	root  layout.Root
 	procs []*process
+	names []string // of the cursors of those who read events
 	ends  chan *process
 	left  int // processes that are not done
 }
@@ -76,13 +77,13 @@ func (s *set) startAll(ctx context.Context) error {
 	if err := s.await(ctx, files); err != nil {
 		return err
 	}
-	readers, err := s.startReaders()
-	if err != nil {
+	var err error
+	if s.names, err = s.startReaders(); err != nil {
 		return err
 	}
 	// From here on no worker writes over what a reader has not read.
 	files = files[:0]
-	for _, r := range readers {
+	for _, r := range s.names {
 		for w := range s.job.Workers {
 			files = append(files, s.root.EventCursor(r, w))
 		}

@@ -56,6 +56,16 @@ func sizesFor(bytes int64, workers int, memory int64) sizes {
 	return s
 }
 
+// shared gives each of n rings of a worker its part of the room for one: they share
+// the packets.
+func (s sizes) shared(n int) sizes {
+	for ; n > 1 && s.payload > mib; n = (n + 1) / 2 {
+		s.payload /= 2
+		s.descriptors = max(s.payload/256, 1<<10)
+	}
+	return s
+}
+
 // power returns the smallest power of two not below n that is at least lo, itself a
 // power of two, and no more than hi, unless lo is.
 func power(n, lo, hi int64) int64 {

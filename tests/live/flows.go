@@ -22,6 +22,8 @@ type flow struct {
 	ServerPackets uint64 `json:"server_packets"`
 	Protocol      string `json:"protocol"`
 	Host          string `json:"hostname"`
+	Interface     string `json:"interface"`
+	Worker        int    `json:"worker"`
 }
 
 type flows []flow
@@ -41,6 +43,12 @@ func parse(t testing.TB, out string) (list flows) {
 // String tells who talked with whom about what, the same live and offline.
 func (f *flow) String() string {
 	return fmt.Sprintf("%s:%d %s:%d %d vlan %d %q %q", f.Client, f.ClientPort, f.Server, f.ServerPort, f.IPProtocol, f.VLAN, f.Protocol, f.Host)
+}
+
+// ends names a flow by its two ends, whoever began.
+func (f *flow) ends() string {
+	a, b := fmt.Sprintf("%s %d", f.Client, f.ClientPort), fmt.Sprintf("%s %d", f.Server, f.ServerPort)
+	return min(a, b) + " - " + max(a, b)
 }
 
 // lines returns the flows as text, in order.
