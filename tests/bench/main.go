@@ -43,6 +43,7 @@ var suites = []suite{
 	{"dpid", benchMemory},
 	{"pipeline", benchPipeline},
 	{"set", benchSetMemory},
+	{"inline", benchInline},
 	{"agreement", benchAgreement},
 }
 

@@ -10,6 +10,8 @@ var roles = map[string]func(args []string) error{
 	"collector":     collect,
 	"ping-answer":   answerPings,
 	"worker":        workApart,
+	"answer":        answer,
+	"connect":       connect,
 }
 
 // child runs a role to its end and returns what it prints.

@@ -3,6 +3,9 @@
 //
 //	quic serve ADDR        answer every stream with what it says
 //	quic ask   ADDR NAME   open a connection to the server NAME, send a word, want it back
+//	quic try   ADDR NAME TRIES TIME
+//	                       the same many times side by side, each for TIME at most; the
+//	                       last line is the number of those that got their word back
 package main
 
 import (
@@ -17,6 +20,9 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -28,12 +34,14 @@ const (
 )
 
 func main() {
-	err := errors.New("usage: quic serve ADDR | quic ask ADDR NAME")
+	err := errors.New("usage: quic serve ADDR | quic ask ADDR NAME | quic try ADDR NAME TRIES TIME")
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "serve":
 		err = serve(os.Args[2])
 	case len(os.Args) == 4 && os.Args[1] == "ask":
-		err = ask(os.Args[2], os.Args[3])
+		err = ask(os.Args[2], os.Args[3], limit)
+	case len(os.Args) == 6 && os.Args[1] == "try":
+		err = try(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quic:", err)
@@ -79,7 +87,35 @@ func echo(conn *quic.Conn) {
 	}
 }
 
-func ask(addr, name string) error {
+// sideBySide is how many tries are under way at once.
+const sideBySide = 50
+
+func try(addr, name, tries, each string) error {
+	n, err := strconv.Atoi(tries)
+	if err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(each)
+	if err != nil {
+		return err
+	}
+	var served atomic.Int64
+	var all sync.WaitGroup
+	for i := range sideBySide {
+		all.Go(func() {
+			for k := i; k < n; k += sideBySide {
+				if ask(addr, name, d) == nil {
+					served.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println(served.Load())
+	return nil
+}
+
+func ask(addr, name string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	// The certificate is nobody's.
