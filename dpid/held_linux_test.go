@@ -40,8 +40,8 @@ func waitFor(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// heartbeat returns when the owner of a ring gave its last sign of life.
-func heartbeat(t *testing.T, ring string) uint64 {
+// look returns what a ring file says.
+func look(t *testing.T, ring string) pktring.Info {
 	t.Helper()
 	v, err := pktring.OpenView(ring)
 	if err != nil {
@@ -52,7 +52,19 @@ func heartbeat(t *testing.T, ring string) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return i.Owner.Heartbeat
+	return i
+}
+
+// ask puts a packet that waits into the ring, of a flow that nobody knows.
+func ask(t *testing.T, p *pktring.Producer, id uint64) {
+	t.Helper()
+	var d [pkt.DescSize]byte
+	f := pkt.Fields{TS: id, HashLo: 5, HashHi: id, Ordinal: id | 2<<32 | 3<<48, Flags: pkt.FlagNFQ, Kind: pkt.KindPacket, IPProto: 6}
+	f.Encode(d[:])
+	if !p.Put(d[:], nil, nil) {
+		t.Fatal("Put() = false")
+	}
+	p.Publish()
 }
 
 // TestAnswers: a worker that is closed in answers for packets that wait, finds a capd
@@ -61,7 +73,7 @@ func heartbeat(t *testing.T, ring string) uint64 {
 func TestAnswers(t *testing.T) {
 	whole(t)
 	dir, conf := inline(t)
-	p := capture(t, dir)
+	p := captureRing(t, dir, false)
 	root := layout.Root(dir)
 	for life := range 2 {
 		cmd, _, stderr := dpid("-config", conf)
@@ -81,23 +93,24 @@ func TestAnswers(t *testing.T) {
 			}
 			return err == nil
 		})
-		for id := uint64(1); id <= 3; id++ {
-			var d [pkt.DescSize]byte
-			f := pkt.Fields{TS: id, HashLo: 5, HashHi: id, Ordinal: id | 2<<32 | 3<<48, Flags: pkt.FlagNFQ, Kind: pkt.KindPacket, IPProto: 6}
-			f.Encode(d[:])
-			if !p.Put(d[:], nil, nil) {
-				t.Fatal("Put() = false")
+		// Until both sides know of each other and one has woken the other, and then some.
+		id := uint64(0)
+		waitFor(t, "wake by the worker", func() bool {
+			id++
+			if _, err := p.Housekeeping(); err != nil {
+				t.Fatal(err)
 			}
-			p.Publish()
+			ask(t, p, id)
 			waitFor(t, "answer", func() bool { return c.Wait(0, 10*time.Millisecond) })
 			v := verdict.Record(c.Peek(1))
 			if v.Kind() != verdict.KindGoOn || v.ID() != uint32(id) || v.HashHi() != id || v.Queue() != 2 || v.Generation() != 3 {
 				t.Errorf("life %d: answer of kind %#x to packet %d of flow %d", life, v.Kind(), v.ID(), v.HashHi())
 			}
 			c.Release(1)
-		}
-		beat := heartbeat(t, root.VerdictRing(0, 0))
-		waitFor(t, "heart-beat of an idle worker", func() bool { return heartbeat(t, root.VerdictRing(0, 0)) != beat })
+			return id >= 3 && look(t, root.VerdictRing(0, 0)).Stats.Wakes > 0
+		})
+		beat := look(t, root.VerdictRing(0, 0)).Owner.Heartbeat
+		waitFor(t, "heart-beat of an idle worker", func() bool { return look(t, root.VerdictRing(0, 0)).Owner.Heartbeat != beat })
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}

@@ -156,7 +156,10 @@ func whole(t *testing.T) {
 }
 
 // capture makes the packet ring of worker 0, as capd would.
-func capture(t *testing.T, dir string) *pktring.Producer {
+func capture(t *testing.T, dir string) *pktring.Producer { return captureRing(t, dir, true) }
+
+// captureRing is capture for a capd that waits for the worker, or for a live one.
+func captureRing(t *testing.T, dir string, wait bool) *pktring.Producer {
 	t.Helper()
 	root := layout.Root(dir)
 	raw, err := layout.Seed(root.Seed())
@@ -165,7 +168,7 @@ func capture(t *testing.T, dir string) *pktring.Producer {
 	}
 	p, err := pktring.OpenProducer(pktring.Config{
 		Path: root.PacketRing(0, 0), CursorPath: root.PacketCursor(0, 0), Descriptors: 1024, PayloadBytes: 1 << 20,
-		Wait: true, Tag: layout.InstanceTag(&raw, 1), Mode: 0o644,
+		Wait: wait, Tag: layout.InstanceTag(&raw, 1), Mode: 0o644,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,12 +1,14 @@
 package worker
 
 import (
+	"fmt"
 	"time"
 
 	"weir/dpid/flow"
 	"weir/proto/event"
 	"weir/proto/pkt"
 	"weir/proto/verdict"
+	"weir/shm/layout"
 	"weir/shm/pktring"
 )
 
@@ -206,9 +208,9 @@ func (h *held) publish(thread int) {
 
 // housekeeping beats the hearts: capd does not wait for a worker without one.
 func (h *held) housekeeping() error {
-	for _, p := range h.rings {
+	for i, p := range h.rings {
 		if _, err := p.Housekeeping(); err != nil {
-			return err
+			return fmt.Errorf("%w: verdict ring for capture thread %d: %w", layout.ErrRingLost, i, err)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -91,25 +92,25 @@ func TestHeldRequest(t *testing.T) {
 	}
 }
 
-// TestHeldLong: a post-quantum hello of several segments, in several records.
-func TestHeldLong(t *testing.T) {
-	h := hello(blocked)
-	body := h[5:]
-	pad := strings.Repeat("\x00", 1700) // an extension behind the name, of type 21
-	ext := "\x00\x15" + string([]byte{byte(len(pad) >> 8), byte(len(pad))}) + pad
-	body = body[:4] + body[4:] + ext
-	size := len(body) - 4
-	extAt := strings.Index(body, "\x01\x00\x00") // compression, then the length of all extensions
-	at := strings.Index(body[40:], "\xc0\x30\x01\x00") + 40 + 4
-	_ = extAt
-	n := len(body) - at - 2
-	body = "\x01\x00" + string([]byte{byte(size >> 8), byte(size)}) + body[4:at] + string([]byte{byte(n >> 8), byte(n)}) + body[at+2:]
-	var records string
-	for len(body) > 0 {
-		n := min(700, len(body))
-		records += "\x16\x03\x01" + string([]byte{byte(n >> 8), byte(n)}) + body[:n]
-		body = body[n:]
+// longHello is a ClientHello with a post-quantum share's worth of padding behind the name,
+// in records of at most size bytes.
+func longHello(name string, size int) (records string) {
+	u16 := func(n int) string { return string([]byte{byte(n >> 8), byte(n)}) }
+	body := hello(name)[9:] // without the heads of record and message
+	at := strings.Index(body, "\xc0\x30\x01\x00") + 4
+	exts := body[at+2:] + "\x00\x15" + u16(1700) + strings.Repeat("\x00", 1700)
+	body = body[:at] + u16(len(exts)) + exts
+	for rest := "\x01\x00" + u16(len(body)) + body; len(rest) > 0; {
+		n := min(size, len(rest))
+		records += "\x16\x03\x01" + u16(n) + rest[:n]
+		rest = rest[n:]
 	}
+	return records
+}
+
+// TestHeldLong: a hello of several segments, in several records.
+func TestHeldLong(t *testing.T) {
+	records := longHello(blocked, 700)
 	for _, mss := range []int{1460, 536, 64} {
 		g := newGate(t, options{flows: 64})
 		c := g.talk(client1, web)
@@ -254,12 +255,10 @@ func TestHeldInterleaved(t *testing.T) {
 		}
 	}
 	for _, p := range batch {
-		f := g.r.fields(&p, nil)
 		g.id++
-		p.waits = g.id
-		p.proto = protoTCP
-		f = g.r.fields(&p, nil)
-		g.held = append(g.held, waiting{g.id, p.at, [2]uint64{f.HashLo, f.HashHi}, string(p.data)})
+		p.waits, p.proto = g.id, protoTCP
+		f := g.r.fields(&p, nil)
+		g.held = append(g.held, waiting{g.id, p.at, [2]uint64{f.HashLo, f.HashHi}, p.src.Port(), string(p.data)})
 		g.r.put(p)
 	}
 	g.settle()
@@ -269,6 +268,87 @@ func TestHeldInterleaved(t *testing.T) {
 	if want := len(hello(names[0])) + len(hello(names[2])); len(g.passed()) != want || len(g.held) != 0 {
 		t.Errorf("%d bytes got through, %d packets wait; want %d and none", len(g.passed()), len(g.held), want)
 	}
+}
+
+// TestHeldRandom: hellos and requests of many flows, cut anywhere, reordered, sent twice,
+// with acknowledgements between them, in batches of any size: of those with a blocked
+// name not a byte gets through, and all others do, though nobody waits too long.
+func TestHeldRandom(t *testing.T) {
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		g := newGate(t, options{flows: 128})
+		g.lazy, g.swift = true, seed%2 == 1
+		var all []packet
+		drop := map[uint16]bool{}
+		for i := range 20 {
+			flow := randomFlight(rnd, i)
+			drop[flow[0].src.Port()] = i%2 == 0
+			all = interleave(rnd, all, flow)
+		}
+		for _, p := range all {
+			p.at = 0 // so fast that nothing expires
+			g.send(p)
+			if rnd.IntN(4) == 0 {
+				g.settle()
+			}
+		}
+		g.settle()
+		for i, data := range g.through {
+			if from := g.from[i]; drop[from] && len(data) > 0 {
+				t.Errorf("seed %d: port %d: %q of a blocked flight got through", seed, from, data)
+			}
+		}
+		if len(g.held) > 0 {
+			t.Errorf("seed %d: %d packets wait", seed, len(g.held))
+		}
+		if n := g.totals(); n[0]+n[1]+n[2] != uint64(g.id) || n[3] != 0 {
+			t.Errorf("seed %d: %d asked, gone on, withheld of %d", seed, n, g.id)
+		}
+	}
+}
+
+// randomFlight is a connection up to the end of its first flight, whose segments hold the
+// client's port, so that they can be told from others'.
+func randomFlight(rnd *rand.Rand, i int) (all []packet) {
+	src, dst := endpoint("10.0.0.1:"+port(40000+i)), endpoint(web)
+	name := "n" + port(40000+i) + ".example.org"
+	if i%2 == 0 {
+		name = blocked
+	}
+	data := hello(name)
+	if i%3 == 0 {
+		data = "GET /" + port(40000+i) + " HTTP/1.1\r\nHost: " + name + "\r\n\r\n"
+	}
+	all = append(all, packet{src: src, dst: dst, flags: tcpSYN, seq: 99},
+		packet{src: dst, dst: src, flags: tcpSYN | tcpACK, seq: 999, ack: 100},
+		packet{src: src, dst: dst, flags: tcpACK, seq: 100, ack: 1000})
+	var cut []packet
+	for at := 0; at < len(data); {
+		n := min(1+rnd.IntN(len(data)), len(data)-at)
+		cut = append(cut, packet{src: src, dst: dst, flags: tcpACK | 8, seq: uint32(100 + at), ack: 1000, data: []byte(data[at : at+n])})
+		at += n
+	}
+	for n := len(cut); n > 0; n-- { // twice, or an acknowledgement
+		if rnd.IntN(3) == 0 {
+			cut = append(cut, cut[rnd.IntN(len(cut))])
+		} else if rnd.IntN(3) == 0 {
+			cut = append(cut, packet{src: dst, dst: src, flags: tcpACK, seq: 1000, ack: 100})
+		}
+	}
+	rnd.Shuffle(len(cut), func(i, j int) { cut[i], cut[j] = cut[j], cut[i] })
+	return append(all, cut...)
+}
+
+// interleave mixes two sequences.
+func interleave(rnd *rand.Rand, a, b []packet) (all []packet) {
+	for len(a)+len(b) > 0 {
+		if from := &a; len(b) == 0 || len(a) > 0 && rnd.IntN(len(a)+len(b)) < len(a) {
+			all, *from = append(all, (*from)[0]), (*from)[1:]
+		} else {
+			all, b = append(all, b[0]), b[1:]
+		}
+	}
+	return all
 }
 
 // TestHeldPending: what comes before policyd's answer has the answer to come; what
