@@ -59,7 +59,7 @@ func openLive(env *daemon.Env, dump <-chan os.Signal, must bool) (l *live, err e
 	}
 	l.topo.TimeBase = l.time.base
 	if l.old != nil {
-		l.topo.Interfaces = l.old.Interfaces // flows that live on are of these
+		l.topo.Interfaces = l.roles(l.old.Interfaces) // flows that live on are of these
 	}
 	if err := l.addThreads(); err != nil {
 		return l, err
@@ -84,8 +84,17 @@ func (b *base) number(name string) (uint16, error) {
 	if next > maxInterface {
 		return 0, fmt.Errorf("interface %s: this instance has met %d others: stop it and remove %s", name, next, b.root)
 	}
-	b.topo.Interfaces = append(slices.Clone(b.topo.Interfaces), topology.Interface{Index: uint16(next), Name: name})
+	b.topo.Interfaces = append(slices.Clone(b.topo.Interfaces), topology.Interface{Index: uint16(next), Name: name, Role: b.cfg.Capture.Role(name)})
 	return uint16(next), nil
+}
+
+// roles returns interfaces with the roles that they have now.
+func (b *base) roles(all []topology.Interface) []topology.Interface {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].Role = b.cfg.Capture.Role(all[i].Name)
+	}
+	return all
 }
 
 // maxInterface is the highest index of an interface: keys have 16 bits for it.

@@ -52,7 +52,7 @@ func openReplay(env *daemon.Env, dump <-chan os.Signal) (r *replay, err error) {
 	}
 	if last != nil {
 		r.log.Info("going on where an earlier capd left these captures")
-		r.topo.Interfaces = r.old.Interfaces // others print by them while we read them again
+		r.topo.Interfaces = r.roles(r.old.Interfaces) // others print by them while we read them again
 	}
 	if err := r.topo.Save(r.root.Topology()); err != nil {
 		return r, err
@@ -208,7 +208,7 @@ func (r *replay) interfaces() {
 			name = fmt.Sprintf("pcap%d", i)
 		}
 		if r.topo.Name(uint16(i)) == "" {
-			r.topo.Interfaces = append(r.topo.Interfaces, topology.Interface{Index: uint16(i), Name: name})
+			r.topo.Interfaces = append(r.topo.Interfaces, topology.Interface{Index: uint16(i), Name: name, Role: r.cfg.Capture.Role(name)})
 		}
 	}
 	r.seen = len(all)

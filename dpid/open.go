@@ -12,6 +12,7 @@ import (
 	"weir/dpid/catalog"
 	"weir/dpid/flow"
 	"weir/dpid/hint"
+	"weir/dpid/place"
 	"weir/dpid/worker"
 	"weir/proto/config"
 	"weir/proto/flowkey"
@@ -194,8 +195,18 @@ func (f *files) build(cfg *config.Config, n int, log *slog.Logger) (*worker.Work
 		Hold: hold(cfg),
 	}, worker.Parts{
 		Rings: f.rings, Verdicts: f.answers, Events: f.events, Table: table, Adopted: adopted, Hints: hint.NewWriter(f.hints.Bytes()),
-		Names: hint.NewReader(tables), Catalog: f.catalog, Export: f.export, Log: log,
+		Names: hint.NewReader(tables), Catalog: f.catalog, Places: places(cfg, log), Export: f.export, Log: log,
 	}), nil
+}
+
+// places is what is ours: offline, what the configuration says, and nothing that
+// would depend on the machine.
+func places(cfg *config.Config, log *slog.Logger) *place.Book {
+	path := ""
+	if !offline(cfg) {
+		path = layout.Root(cfg.Instance.Dir).Network()
+	}
+	return place.Open(cfg.Capture.Local, path, log)
 }
 
 // reserve gets memory for a part of the slab that was never used: in a replay the

@@ -14,6 +14,7 @@ import (
 type interfaces struct {
 	path  string
 	names map[uint16]string
+	roles map[uint16]string
 	size  int64
 	mtime time.Time
 }
@@ -34,22 +35,32 @@ func (t *interfaces) name(i uint16) string {
 		return ""
 	}
 	t.size, t.mtime, t.names = fi.Size(), fi.ModTime(), make(map[uint16]string, len(top.Interfaces))
+	t.roles = map[uint16]string{}
 	for _, f := range top.Interfaces {
-		t.names[f.Index] = f.Name
+		t.names[f.Index], t.roles[f.Index] = f.Name, f.Role
 	}
 	return t.names[i]
 }
 
+// role returns the role of index i, "" when it has none.
+func (t *interfaces) role(i uint16) string {
+	t.name(i)
+	return t.roles[i]
+}
+
 // jsonNames are the words of a flow's JSON form.
 func (t *interfaces) jsonNames() *event.Names {
-	return &event.Names{Interface: t.name, Tunnel: pkt.LinkName}
+	return &event.Names{Interface: t.name, Tunnel: pkt.LinkName, Role: t.role}
 }
 
 // numbers gives names numbers, for flow records that were read from JSON.
-type numbers struct{ names []string }
+type numbers struct {
+	names []string
+	roles map[string]string // by name
+}
 
 func (n *numbers) jsonNumbers() *event.Numbers {
-	return &event.Numbers{Interface: n.index, Tunnel: tunnel}
+	return &event.Numbers{Interface: n.index, Tunnel: tunnel, Role: n.learn}
 }
 
 func (n *numbers) index(name string) uint16 {
@@ -71,6 +82,18 @@ func (n *numbers) name(i uint16) string {
 	}
 	return ""
 }
+
+// learn keeps the role of an interface.
+func (n *numbers) learn(name, role string) {
+	if n.roles == nil {
+		n.roles = map[string]string{}
+	}
+	if len(n.roles) < 1<<16 {
+		n.roles[name] = role
+	}
+}
+
+func (n *numbers) role(i uint16) string { return n.roles[n.name(i)] }
 
 func tunnel(name string) uint8 {
 	for l := uint8(0); pkt.LinkName(l) != "unknown"; l++ {

@@ -26,14 +26,15 @@ func (a *app) plan(ctx context.Context, _ daemon.Signals) error {
 	root := layout.Root(a.Config.Instance.Dir)
 	p := &planner{backend: &planBackend{elements: map[string]*planSet{}}}
 	f := feed.New(root, "plan", a.workers, a.Log)
-	names := (&interfaces{path: root.Topology()}).name
+	table := &interfaces{path: root.Topology()}
+	names, role := table.name, table.role
 	var nums numbers
 	if a.flows != "" {
-		names = nums.name
+		names, role = nums.name, nums.role
 	}
 	rules := a.compile(a.Config)
 	e, err := engine.New(a.Config, rules, p.backend, noWorkers{}, engine.Options{
-		Name: "plan", Workers: config.MaxWorkers, MaxFlows: maxFlows(a.Config), Interface: names,
+		Name: "plan", Workers: config.MaxWorkers, MaxFlows: maxFlows(a.Config), Interface: names, Role: role,
 		Now: time.Now, Offline: true, Trial: true, Log: a.Log, Ended: p.ended,
 	})
 	if err != nil {

@@ -75,7 +75,7 @@ func (a *app) newEngine(f *feed.Feed) (*engine.Engine, error) {
 	}
 	names := &interfaces{path: layout.Root(a.Config.Instance.Dir).Topology()}
 	return engine.New(a.Config, a.compile(a.Config), b, f, engine.Options{
-		Name: consumer, Workers: a.workers, MaxFlows: maxFlows(a.Config), Interface: names.name,
+		Name: consumer, Workers: a.workers, MaxFlows: maxFlows(a.Config), Interface: names.name, Role: names.role,
 		Now: time.Now, Offline: offline(a.Config), Log: a.Log,
 	})
 }

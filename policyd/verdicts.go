@@ -41,7 +41,7 @@ func (a *app) judgeFlows(ctx context.Context, fail context.CancelCauseFunc) (v v
 	rules, _ := rule.Compile(a.Config)          // and so are its rules; their problems were told
 	v.judge, err = judge.New(judge.Config{
 		Root: root, Threads: a.Config.Capture.Rings(), Layout: bits, Enforce: a.Config.Policy.Mode == config.ModeEnforce,
-		Interface: names.name, Now: time.Now, Log: a.Log,
+		Interface: names.name, Role: names.role, Now: time.Now, Log: a.Log,
 	}, rules)
 	if err != nil {
 		return v, err

@@ -124,6 +124,7 @@ func (w *Worker) fresh(r *flow.Record, x *session) {
 	w.desc = event.Description{}
 	if x != nil {
 		w.desc.ClientMAC, w.desc.ServerMAC, w.desc.Link = x.clientMAC, x.serverMAC, x.link
+		w.neighbours(r)
 	}
 	w.text.evidence = w.text.evidence[:0]
 	w.text.host = w.text.host[:0]

@@ -68,6 +68,7 @@ func (w *Worker) emit(t event.Type, r *flow.Record, reason uint8) {
 		w.wasAsked(r)
 	}
 	b[event.DescriptionAt+21] = reason // end reason, byte 133 of the payload
+	w.locate(b)
 	w.emitted++
 }
 

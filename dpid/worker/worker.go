@@ -19,6 +19,7 @@ import (
 	"weir/dpid/dissect"
 	"weir/dpid/flow"
 	"weir/dpid/hint"
+	"weir/dpid/place"
 	"weir/proto/event"
 	"weir/proto/flowkey"
 	"weir/proto/pkt"
@@ -55,6 +56,7 @@ type Parts struct {
 	Hints   *hint.Writer
 	Names   *hint.Reader
 	Catalog *catalog.Catalog      // nil: flows get no application
+	Places  *place.Book           // nil: flows do not say where their ends are
 	Export  func(counters []byte) // shows the counters to others; u64 words
 	// Verdicts are the rings of answers to the capture threads, for Settings.Hold.
 	Verdicts []*pktring.Producer
@@ -338,6 +340,9 @@ func (w *Worker) housekeeping(busy bool) error {
 	}
 	if err := w.held.housekeeping(); err != nil {
 		return err
+	}
+	if w.part.Places != nil {
+		w.part.Places.Refresh()
 	}
 	w.requests()
 	w.startStats()

@@ -51,6 +51,7 @@ func (e *Engine) decideAt(f *Flow, now time.Time) {
 // set makes f the flow that rules are asked about.
 func (e *Engine) set(f *Flow, now time.Time) {
 	e.flow.Flow, e.flow.Interface, e.flow.Now = f.Flow, e.opt.Interface(f.In()), now
+	e.flow.Role = f.Role(e.opt.Role)
 }
 
 // timeOf is the time of day that schedules are asked at.

@@ -48,6 +48,7 @@ type Options struct {
 	Workers   int                   // how many there are
 	MaxFlows  int                   // of one worker in the view; more are not taken in
 	Interface func(i uint16) string // name of an interface table index
+	Role      func(i uint16) string // its role; nil: none has one
 	Now       func() time.Time      // the clock on the wall, which kernel timeouts run by
 	Offline   bool                  // time of day is packet time, for schedules too
 	Trial     bool                  // nothing is real: no snapshot is awaited before a deletion

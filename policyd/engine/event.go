@@ -104,7 +104,8 @@ func (e *Engine) flowEvent(w int, typ event.Type, r *evtring.Record) {
 		e.counts.Repeated++
 		return
 	}
-	if e.open(f) && (typ != event.FlowStats || e.rules.NeedsCounters()) {
+	// Counters of a flow may come with news of the network around us.
+	if e.open(f) && (typ != event.FlowStats || e.rules.NeedsCounters() || f.Changed&view.Rest != 0) {
 		e.counts.Evaluations++
 		e.decide(f)
 	}

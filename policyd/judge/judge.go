@@ -33,6 +33,7 @@ type Config struct {
 	Layout    mark.Layout
 	Enforce   bool                  // false: every verdict is accept; what it would have been is counted
 	Interface func(i uint16) string // name of an interface table index
+	Role      func(i uint16) string // its role; nil: none has one
 	Now       func() time.Time      // the clock on the wall, for schedules
 	Log       *slog.Logger
 }
@@ -171,6 +172,7 @@ func (j *Judge) answer(q *event.Question, f event.Flow, ts uint64) {
 // verdict returns that of the first rule that has one for f.
 func (j *Judge) verdict(f event.Flow) mark.Verdict {
 	j.flow.Flow, j.flow.Interface, j.flow.Now = f, j.cfg.Interface(f.In()), j.cfg.Now()
+	j.flow.Role = f.Role(j.cfg.Role)
 	hits, _ := j.rules.Match(&j.flow)
 	v := j.rules.Verdict(hits)
 	if j.cfg.Enforce {

@@ -12,6 +12,7 @@ import (
 type Flow struct {
 	event.Flow
 	Interface string    // name of the interface, empty when unknown
+	Role      string    // role of the interface, empty when it has none
 	Now       time.Time // packet time of the event, for schedules
 }
 
@@ -51,6 +52,18 @@ var fields = []field{
 	{name: "interface", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.Interface) }},
 	{name: "client_mac", zero: "", value: func(s *scope) any { return s.mac(s.ClientMAC()) }},
 	{name: "server_mac", zero: "", value: func(s *scope) any { return s.mac(s.ServerMAC()) }},
+	{name: "interface_role", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.Role) }},
+	{name: "client_place", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.ClientPlace().String()) }},
+	{name: "server_place", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.ServerPlace().String()) }},
+	{name: "direction", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.Direction()) }},
+	{name: "origin", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.Origin()) }},
+	{name: "local_ip", zero: netip.Addr{}, value: func(s *scope) any { return s.addr(s.local().Addr) }},
+	{name: "local_port", zero: 0, value: func(s *scope) any { return s.int(int(s.local().Port)) }},
+	{name: "local_mac", zero: "", value: func(s *scope) any { return s.mac(s.local().MAC) }},
+	{name: "other_ip", zero: netip.Addr{}, value: func(s *scope) any { return s.addr(s.other().Addr) }},
+	{name: "other_port", zero: 0, value: func(s *scope) any { return s.int(int(s.other().Port)) }},
+	{name: "other_mac", zero: "", value: func(s *scope) any { return s.mac(s.other().MAC) }},
+	{name: "other_type", zero: "", value: func(s *scope) any { return s.set.boxes.str(s.other().Place.String()) }},
 	{name: "mark", zero: int64(0), value: func(s *scope) any { return int64(s.Mark()) }},
 	{name: "bytes", zero: int64(0), counters: true, value: func(s *scope) any { return sum(s.ClientBytes(), s.ServerBytes()) }},
 	{name: "packets", zero: int64(0), counters: true, value: func(s *scope) any { return sum(s.ClientPackets(), s.ServerPackets()) }},
@@ -94,6 +107,10 @@ func (s *scope) duration() float64 {
 	}
 	return time.Duration(min(s.Last()-s.First(), 1<<62)).Seconds()
 }
+
+// local and other are the ends of the flow; zero when neither is ours.
+func (s *scope) local() event.End { return s.End(s.Flow.Flow.Local()) }
+func (s *scope) other() event.End { return s.End(s.Flow.Flow.Local().Other()) }
 
 func (s *scope) text(b []byte) any     { return s.set.boxes.text(b) }
 func (s *scope) addr(a netip.Addr) any { return s.set.boxes.addr(a) }

@@ -166,7 +166,7 @@ func (p *patcher) networks(texts ...*ast.StringNode) *networks {
 // lookup replaces node by a test of addr against list.
 func (p *patcher) lookup(node *ast.Node, addr ast.Node, list *networks) {
 	if id, ok := addr.(*ast.IdentifierNode); !ok || !isAddress(id.Value) {
-		p.fail(addr, "use client_ip or server_ip", "this is not an address")
+		p.fail(addr, "use client_ip, server_ip, local_ip or other_ip", "this is not an address")
 		return
 	}
 	constant := &ast.ConstantNode{Value: list}
@@ -177,9 +177,21 @@ func (p *patcher) lookup(node *ast.Node, addr ast.Node, list *networks) {
 	})
 }
 
-func isAddress(name string) bool { return name == "client_ip" || name == "server_ip" }
+func isAddress(name string) bool {
+	switch name {
+	case "client_ip", "server_ip", "local_ip", "other_ip":
+		return true
+	}
+	return false
+}
 
-func isMAC(name string) bool { return name == "client_mac" || name == "server_mac" }
+func isMAC(name string) bool {
+	switch name {
+	case "client_mac", "server_mac", "local_mac", "other_mac":
+		return true
+	}
+	return false
+}
 
 // compare lets addresses be compared with texts: client_ip == "10.0.0.1",
 // server_ip in ["10.0.0.0/8", "192.0.2.1"]; and MAC addresses in any spelling.

@@ -24,6 +24,7 @@ func flow(t testing.TB, edit func(*event.Counters, *event.Description)) *Flow {
 		ClientPackets: 10, ServerPackets: 12, ClientBytes: 1500, ServerBytes: 14000,
 	}
 	d := event.Description{
+		Client: event.PlaceRemote, Server: event.PlaceLocal, // as a visitor from another of our networks sees it
 		ClientMAC: [6]byte{2, 0, 0, 0, 0, 0xab}, Confidence: 90, Source: event.SourceDPI,
 		Protocol: "tls", Application: "netflix", Category: "streaming",
 		Host: []byte("www.Netflix.com"), Evidence: []byte("tls ClientHello"),
@@ -47,7 +48,7 @@ func flow(t testing.TB, edit func(*event.Counters, *event.Description)) *Flow {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Flow{Flow: f, Interface: "lan0", Now: time.Date(2024, 3, 6, 12, 0, 0, 0, time.UTC)} // a Wednesday
+	return &Flow{Flow: f, Interface: "lan0", Role: "lan", Now: time.Date(2024, 3, 6, 12, 0, 0, 0, time.UTC)} // a Wednesday
 }
 
 func policy(rules ...config.Rule) *config.Config {
@@ -121,6 +122,11 @@ func TestMatch(t *testing.T) {
 		{`server_port in 400..500`, true},
 		{`ip_protocol == 6 and ip_version == 4 and vlan == 12`, true},
 		{`interface == "lan0"`, true},
+		{`interface_role == "lan"`, true},
+		{`client_place == "remote" and server_place == "local" and other_type == "remote"`, true},
+		{`direction == "inbound" and origin == "other"`, true},
+		{`local_ip == "203.0.113.7" and local_port == 443 and local_mac == ""`, true},
+		{`other_ip in ["192.168.0.0/16"] and other_port > 50000 and other_mac == "02-00-00-00-00-ab"`, true},
 		{`client_mac == "02:00:00:00:00:AB"`, true},
 		{`client_mac in ["02-00-00-00-00-ab"]`, true},
 		{`server_mac == ""`, true},
@@ -257,7 +263,7 @@ func TestProblems(t *testing.T) {
 		{"bits beyond the prefix", []config.Rule{{Match: `client_ip in ["10.0.0.1/8"]`}},
 			[]string{`weir.toml:10: rule r0: match: "10.0.0.1/8" has bits set beyond /8: write "10.0.0.0/8" @1:15`}},
 		{"network of a name", []config.Rule{{Match: `cidr(host, "10.0.0.0/8")`}},
-			[]string{`weir.toml:10: rule r0: match: this is not an address: use client_ip or server_ip @1:6`}},
+			[]string{`weir.toml:10: rule r0: match: this is not an address: use client_ip, server_ip, local_ip or other_ip @1:6`}},
 		{"unknown group", []config.Rule{{Match: `in_group(client_ip, "lann")`}},
 			[]string{`weir.toml:10: rule r0: match: there is no group "lann": did you mean "lan"? @1:21`}},
 		{"group from a field", []config.Rule{{Match: `in_group(client_ip, host)`}},
@@ -378,7 +384,8 @@ func TestMatchAllocs(t *testing.T) {
 		config.Rule{Match: `protocol == "tls" and suffix(host, "netflix.com")`},
 		config.Rule{Match: `in_group(client_ip, "lan") and server_port == 443 and client_mac != ""`},
 		config.Rule{Match: `host matches "^www" or ja4 == ""`, Tag: []string{"known"}},
-		config.Rule{Match: `interface == "lan0" and confidence > 50`})
+		config.Rule{Match: `interface == "lan0" and confidence > 50`},
+		config.Rule{Match: `direction == "inbound" and cidr(local_ip, "203.0.113.0/24") and other_mac != "" and interface_role == "lan"`})
 	f := flow(t, nil)
 	if n := testing.AllocsPerRun(100, func() { s.Match(f) }); n != 0 {
 		t.Errorf("Match: %v allocations, want 0", n)
@@ -410,6 +417,7 @@ func FuzzMatch(f *testing.F) {
 		config.Rule{Match: `host matches "^[a-z.]+$" or suffix(sni, "x.com") or "h2" in alpn`, Tag: []string{"a"}},
 		config.Rule{Match: `in_group(client_ip, "lan") or server_ip == "::1" or client_mac == "02:00:00:00:00:01"`},
 		config.Rule{Match: `bytes + packets > 3 or duration > 1.5 or mark == 3 or attr("tls.ja3") == "" or len(attrs("x.y")) > 0`},
+		config.Rule{Match: `local_ip == "10.0.0.1" or private(other_ip) or local_mac == "02:00:00:00:00:01" or direction == other_type`},
 		config.Rule{Match: `interface == end_reason or source == evidence or "a" in tags`})
 	f.Add([]byte(flow(f, nil).Flow))
 	f.Add([]byte(flow(f, func(c *event.Counters, d *event.Description) {

@@ -21,6 +21,8 @@ type Capture struct {
 	CPUs    []int    // CPU of capture thread i is CPUs[i % len]; empty = not pinned
 	Filter  string   // tcpdump expression, compiled by capd; "" = all packets
 
+	Local []netip.Prefix // networks that are ours; nil = the private ones
+
 	Interfaces []Interface // in order of appearance
 	TPacket    TPacket
 	NFQueue    NFQueue
@@ -68,6 +70,16 @@ const (
 	RoleLAN = "lan"
 	RoleWAN = "wan"
 )
+
+// Role returns the role of the interface called name, "" when it has none.
+func (c *Capture) Role(name string) string {
+	for i := range c.Interfaces {
+		if c.Interfaces[i].Name == name {
+			return c.Interfaces[i].Role
+		}
+	}
+	return ""
+}
 
 // Interface is one [[capture.interface]].
 type Interface struct {

@@ -28,6 +28,8 @@ func (c *Capture) fields() []field {
 		integer("threads", &c.Threads, "Sockets per interface (tpacket) or queues (nfqueue), a thread each; 0 = derived from the CPUs.", 0, MaxThreads),
 		integers("cpus", &c.CPUs, "CPUs to pin capture threads to, in turn; empty = not pinned.", 0, 4095),
 		text("filter", &c.Filter, "tcpdump expression, such as \"not port 22\"; other packets are not seen; empty = all.", nil),
+		texts("local", &c.Local, "Networks that are ours; empty = private and link-local ones. Live, those of interfaces with role lan are too.", netip.Prefix.String,
+			func(_ *node, s string) (netip.Prefix, error) { return parseNetwork(s) }),
 		list("interface", "Interfaces to capture from, and their roles.", &c.Interfaces, func(i *Interface, p Pos) { i.Pos = p }, (*Interface).fields),
 		section("tpacket", "Sockets of source = \"tpacket\".", c.TPacket.fields()...),
 		section("nfqueue", "Queues of source = \"nfqueue\".", c.NFQueue.fields()...),

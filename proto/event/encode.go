@@ -54,6 +54,7 @@ type Description struct {
 	End                  EndReason
 	Source               Source
 	Link                 uint8
+	Client, Server       Place
 	Protocol             string
 	Application          string
 	Category             string
@@ -73,6 +74,7 @@ func (d *Description) Append(dst []byte) []byte {
 	le.PutUint16(b[14:], d.CategoryID)
 	le.PutUint32(b[16:], d.ApplicationID)
 	b[20], b[21], b[22], b[23] = d.Confidence, uint8(d.End), uint8(d.Source), d.Link
+	b[PlaceAt-DescriptionAt] = Places(d.Client, d.Server)
 	p, a, c := cut(d.Protocol), cut(d.Application), cut(d.Category)
 	h, e := d.Host[:min(len(d.Host), 255)], d.Evidence[:min(len(d.Evidence), 255)]
 	b[24], b[25], b[26], b[27], b[28] = uint8(len(p)), uint8(len(a)), uint8(len(c)), uint8(len(h)), uint8(len(e))

@@ -23,7 +23,7 @@
 //	 132 u8  confidence, 0..100
 //	 133 u8  end reason        134 u8  source            135 u8  link (tunnel kind)
 //	 136 u8 x 5 lengths of protocol, application, category, host name, evidence
-//	 141 u8  reserved (0)      142 u16 length of the attributes
+//	 141 u8  places            142 u16 length of the attributes
 //	 144 the five strings, then the attributes
 //
 // Bytes 112 to the end are the flow's description: dpid keeps them in the slab as

@@ -13,6 +13,7 @@ import (
 type Names struct {
 	Interface func(index uint16) string // name of an interface table index
 	Tunnel    func(link uint8) string   // name of a link kind (pkt.LinkName)
+	Role      func(index uint16) string // role of an interface: "lan", "wan" or ""
 }
 
 // timeLayout keeps all nine digits: times of equal length sort as text.
@@ -41,6 +42,7 @@ func AppendJSON(dst []byte, f Flow, n *Names) []byte {
 	w.uint("server_bytes", f.ServerBytes())
 	w.mac("client_mac", f.ClientMAC())
 	w.mac("server_mac", f.ServerMAC())
+	w.places(f, n)
 	if f.Mark() != 0 {
 		w.uint("mark", uint64(f.Mark()))
 	}
@@ -260,7 +262,8 @@ func reserved(key []byte) bool {
 	case "client_ip", "client_port", "server_ip", "server_port", "ip_protocol", "vlan",
 		"interface", "interface_out", "first_seen", "last_seen",
 		"client_packets", "server_packets", "client_bytes", "server_bytes",
-		"client_mac", "server_mac", "mark", "tunnel", "protocol", "application", "category",
+		"client_mac", "server_mac", "interface_role", "client_place", "server_place", "direction", "origin",
+		"local_ip", "local_port", "local_mac", "other_ip", "other_port", "other_mac", "mark", "tunnel", "protocol", "application", "category",
 		"hostname", "confidence", "source", "evidence", "end_reason",
 		"midstream", "reinspected", "flow_id", "worker":
 		return true

@@ -123,6 +123,9 @@ func TestJSONRoundTrip(t *testing.T) {
 			c.Flags |= FlagMidstream | FlagReinspected
 			c.Mark = 0xff00_0000
 		},
+		"places": func(_ *Counters, d *Description) {
+			d.Client, d.Server, d.ServerMAC = PlaceMulticast, PlaceHost, [6]byte{2, 0, 0, 0, 0, 1}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := AppendJSON(nil, testFlow(t, edit), testNames)

@@ -32,6 +32,9 @@ type flowJSON struct {
 	ServerBytes   uint64     `json:"server_bytes"`
 	ClientMAC     string     `json:"client_mac"`
 	ServerMAC     string     `json:"server_mac"`
+	InterfaceRole string     `json:"interface_role"`
+	ClientPlace   string     `json:"client_place"`
+	ServerPlace   string     `json:"server_place"`
 	Mark          uint32     `json:"mark"`
 	Tunnel        string     `json:"tunnel"`
 	Protocol      string     `json:"protocol"`
@@ -52,6 +55,7 @@ type flowJSON struct {
 type Numbers struct {
 	Interface func(name string) uint16
 	Tunnel    func(name string) uint8
+	Role      func(interfaceName, role string) // told of the role of each interface that has one; nil: nobody asks
 }
 
 // ParseJSON reads one flow from its JSON form and returns it as a payload of its
@@ -102,6 +106,9 @@ func (j *flowJSON) counters(n *Numbers) (*Counters, error) {
 		if j.InterfaceOut != "" {
 			c.Out, c.Flags = n.Interface(j.InterfaceOut), c.Flags|FlagIfPair
 		}
+		if n.Role != nil && j.InterfaceRole != "" {
+			n.Role(j.Interface, j.InterfaceRole)
+		}
 	}
 	if j.Midstream {
 		c.Flags |= FlagMidstream
@@ -145,6 +152,7 @@ func (j *flowJSON) description(n *Numbers) (d Description, err error) {
 	if n.Tunnel != nil {
 		d.Link = n.Tunnel(j.Tunnel)
 	}
+	d.Client, d.Server = parsePlace(j.ClientPlace), parsePlace(j.ServerPlace)
 	d.Source = Source(max(slices.Index(sourceNames[:], j.Source), 0))
 	d.End = EndReason(max(slices.Index(endNames[:], j.EndReason), 0))
 	return d, nil

@@ -15,6 +15,7 @@ import (
 type Interface struct {
 	Index uint16 `json:"index"`
 	Name  string `json:"name"`
+	Role  string `json:"role,omitempty"` // lan or wan
 }
 
 // Topology is the contents of the file.
@@ -32,6 +33,16 @@ func (t *Topology) Name(i uint16) string {
 	for _, f := range t.Interfaces {
 		if f.Index == i {
 			return f.Name
+		}
+	}
+	return ""
+}
+
+// Role returns the role of interface index i, "" when it has none.
+func (t *Topology) Role(i uint16) string {
+	for _, f := range t.Interfaces {
+		if f.Index == i {
+			return f.Role
 		}
 	}
 	return ""

@@ -91,6 +91,9 @@ func (r Root) Seed() string { return r.join("seed") }
 // Topology names the description of who talks to whom.
 func (r Root) Topology() string { return r.join("topology.json") }
 
+// Network names the description of the networks that are ours.
+func (r Root) Network() string { return r.join("network") }
+
 // Quarantine names the folder for packets that killed a worker twice.
 func (r Root) Quarantine() string { return r.join("quarantine") }
 

@@ -174,6 +174,13 @@ func toFile(path string, write func(io.Writer) error) error {
 	return err
 }
 
+func interfaceRole(t *topology.Topology, i uint16) string {
+	if t == nil {
+		return ""
+	}
+	return t.Role(i)
+}
+
 func interfaceName(t *topology.Topology, i uint16) string {
 	if t != nil {
 		if name := t.Name(i); name != "" {

@@ -150,6 +150,7 @@ func (e *env) eventNames() event.Names {
 	return event.Names{
 		Interface: func(i uint16) string { return interfaceName(t, i) },
 		Tunnel:    pkt.LinkName,
+		Role:      func(i uint16) string { return interfaceRole(t, i) },
 	}
 }
 
