@@ -75,7 +75,8 @@ type Spec struct {
 	Scratch  int      // bytes of private state per inspected flow, 8 to 16 KiB
 
 	// Detect looks at the whole Input and fills out from nothing at every call.
-	// It is pure but for in.Scratch.
+	// It is pure but for in.Scratch. Where the first flight names the flow, it says of
+	// each part of one that is not whole that it is Unfinished.
 	Detect func(in *Input, out *Result) Verdict
 
 	// Follow, when set, is shown every later packet of a flow that Detect said Yes

@@ -1,5 +1,7 @@
 package dissect
 
+import "slices"
+
 // http2Preface is what a client that knows that its server speaks HTTP/2 begins with
 // (RFC 9113 section 3.4). Its first two lines look like a request.
 const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -97,65 +99,78 @@ const (
 	fieldAgent     = 58
 )
 
+// field is one of a header block. Without a name of its own, its name is that of the
+// static entry index; without a value it is that entry as it is.
+type field struct {
+	index       uint64
+	name, value []byte
+	literal     bool
+}
+
+// is reports whether a literal field has the name of one of these static entries.
+func (f *field) is(name string, entries ...uint64) bool {
+	return f.literal && (slices.Contains(entries, f.index) || f.index == 0 && string(f.name) == name)
+}
+
 // tellFields reads the header block of a connection's first request (RFC 7541 section
 // 6). What it would add to the dynamic table only later blocks refer to.
 func tellFields(b []byte, out *Result) {
 	var room [2][512]byte
-	var host []byte
+	var kept [256]byte
+	host := kept[:0]
 	for len(b) > 0 {
-		var index uint64
-		ok := true
-		switch {
-		case b[0]&0x80 != 0: // an entry as it is
-			if index, b, ok = hpackInt(b, 7); !ok {
-				return
-			}
-			switch index {
-			case fieldGET:
-				out.Str("http.method", []byte("GET"))
-			case fieldPOST:
-				out.Str("http.method", []byte("POST"))
-			case fieldRoot:
-				out.Str("http.url", []byte("/"))
-			case fieldIndex:
-				out.Str("http.url", []byte("/index.html"))
-			}
-			continue
-		case b[0]&0xe0 == 0x20: // the table's size
-			if _, b, ok = hpackInt(b, 5); !ok {
-				return
-			}
-			continue
-		case b[0]&0x40 != 0:
-			index, b, ok = hpackInt(b, 6)
-		default:
-			index, b, ok = hpackInt(b, 4)
-		}
-		var name, value []byte
-		if ok && index == 0 {
-			name, b, ok = hpackString(b, room[0][:])
-		}
+		f, rest, ok := nextField(b, &room)
 		if !ok {
 			return
 		}
-		if value, b, ok = hpackString(b, room[1][:]); !ok {
-			return
-		}
-		switch {
-		case index == fieldAuthority || string(name) == ":authority":
-			out.SetHost(withoutPort(value))
-		case index == fieldHost || string(name) == "host":
-			var kept [256]byte // :authority overrules it, RFC 9113 section 8.3.1
-			host = kept[:copy(kept[:], value)]
-		case index == fieldGET || index == fieldPOST || string(name) == ":method":
-			out.Str("http.method", value)
-		case index == fieldRoot || index == fieldIndex || string(name) == ":path":
-			out.Str("http.url", value)
-		case index == fieldAgent || string(name) == "user-agent":
-			out.Str("http.user_agent", value)
+		switch b = rest; {
+		case f.is(":authority", fieldAuthority):
+			out.SetHost(withoutPort(f.value))
+		case f.is("host", fieldHost): // :authority overrules it, RFC 9113 section 8.3.1
+			host = kept[:copy(kept[:], f.value)]
+		case f.is(":method", fieldGET, fieldPOST):
+			out.Str("http.method", f.value)
+		case f.is(":path", fieldRoot, fieldIndex):
+			out.Str("http.url", f.value)
+		case f.is("user-agent", fieldAgent):
+			out.Str("http.user_agent", f.value)
+		case f.literal:
+		case f.index == fieldGET:
+			out.Str("http.method", []byte("GET"))
+		case f.index == fieldPOST:
+			out.Str("http.method", []byte("POST"))
+		case f.index == fieldRoot:
+			out.Str("http.url", []byte("/"))
+		case f.index == fieldIndex:
+			out.Str("http.url", []byte("/index.html"))
 		}
 	}
 	out.SetHost(withoutPort(host))
+}
+
+// nextField splits the first field off a block; one that sets the table's size tells
+// nothing. Strings that are coded are decoded into room.
+func nextField(b []byte, room *[2][512]byte) (f field, rest []byte, ok bool) {
+	bits := uint(4)
+	switch {
+	case b[0]&0x80 != 0: // an entry as it is
+		f.index, rest, ok = hpackInt(b, 7)
+		return f, rest, ok
+	case b[0]&0x40 != 0:
+		bits = 6
+	case b[0]&0x20 != 0:
+		_, rest, ok = hpackInt(b, 5)
+		return f, rest, ok
+	}
+	f.literal = true
+	if f.index, b, ok = hpackInt(b, bits); ok && f.index == 0 {
+		f.name, b, ok = hpackString(b, room[0][:])
+	}
+	if !ok {
+		return f, nil, false
+	}
+	f.value, rest, ok = hpackString(b, room[1][:])
+	return f, rest, ok
 }
 
 // hpackInt reads an integer whose first byte gives it bits bits, RFC 7541 section 5.1.

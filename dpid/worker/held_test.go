@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/proto/event"
+	"weir/proto/verdict"
 )
 
 // TestHeldHello: not one byte of a hello with a blocked name gets through, wherever it
@@ -498,18 +499,25 @@ func TestHeldFull(t *testing.T) {
 
 // TestHeldQuestion: the question is no part of the flow.
 func TestHeldQuestion(t *testing.T) {
-	r := newRig(t, options{set: Settings{Hold: heldTime}})
-	r.put(packet{src: endpoint(client1), dst: endpoint(web), flags: tcpACK, data: []byte(httpGet), waits: 99})
+	r := newRig(t, options{set: Settings{Hold: heldTime}, rings: 2})
+	r.put(packet{src: endpoint(client1), dst: endpoint(web), flags: tcpACK, data: []byte(httpGet), waits: 99, ring: 1})
+	r.put(packet{src: endpoint(client1), dst: endpoint("192.0.2.1:9999"), flags: tcpACK, data: []byte("\x01\x02"), waits: 100, ring: 1})
 	r.run()
+	if n := len(r.capd[0].Peek(9)); n != 0 {
+		t.Errorf("%d bytes of answers to a thread that asked nothing", n)
+	}
+	if d := r.capd[1].Peek(9); len(d) != verdict.Size || verdict.Record(d).ID() != 100 {
+		t.Errorf("answers to the thread that asked: %x, want one to packet 100", d)
+	}
 	for _, h := range r.seen {
 		if h.typ != event.FlowClass {
 			continue
 		}
 		f := h.flow()
-		if q, ok := event.ParseQuestion(h.payload, f); !ok || q.ID != 99 || q.Thread != 0 || len(h.payload) != len(f)+event.QuestionSize {
+		if q, ok := event.ParseQuestion(h.payload, f); !ok || q.ID != 99 || q.Thread != 1 || len(h.payload) != len(f)+event.QuestionSize {
 			t.Errorf("question %+v, %v behind %d of %d bytes", q, ok, len(f), len(h.payload))
 		}
-		if f.Host() == nil || string(f.Host()) != "www.example.org" {
+		if string(f.Host()) != "www.example.org" {
 			t.Errorf("host %q", f.Host())
 		}
 		return
