@@ -108,6 +108,7 @@ func (l *live) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.tellNetwork(ctx)
 	for _, t := range l.threads {
 		if err := t.open(); err != nil && (l.must || !isAbsence(err)) {
 			return err

@@ -1,6 +1,7 @@
 // Package netif tells which network interfaces there are and what becomes of them:
-// they appear, go, are renamed, go up and down, change MTU or addresses. It asks the
-// kernel by rtnetlink and changes nothing there.
+// they appear, go, are renamed, go up and down, change MTU or addresses. Network tells
+// which networks, addresses and neighbours are ours. Both ask the kernel by rtnetlink
+// and change nothing there.
 //
 // Invariant: what the events of Watch add up to is what the kernel has, also after
 // the kernel had to drop messages; a message that changes nothing is no event.
