@@ -11,13 +11,15 @@
 // A record is 128 bytes, two cache lines; the packets of a final flow touch the
 // first only. Little-endian; part of the slab format, do not change:
 //
-//	 0 u8  state            1 u8  end reason     2 u16 flags     4 u32 revision
+//	 0 u8  state            1 u8  end reason*    2 u16 flags     4 u32 revision
 //	 8 u64 hash low        16 u64 hash high     24 u64 last packet, ns
 //	32 u32 packets A       36 u32 packets B     (low halves; A and B are the key's endpoints)
 //	40 u64 bytes A         48 u64 bytes B       (48 bits; above them the high 16 bits of the packets)
 //	56 u32 first chunk+1   60 u32 transaction that saved this line last
 //	64 [44] key           108 u32 netfilter mark
 //	112 u64 first packet, ns                   120 u64 flow id
+//
+// The highest bit of the end reason says that conntrack counts: see Total.
 package flow
 
 import (
@@ -78,10 +80,10 @@ func (r *Record) State() State { return State(r[0]) }
 func (r *Record) SetState(s State) { r[0] = uint8(s) }
 
 // Reason returns the end reason (event.EndReason), 0 while the flow lives.
-func (r *Record) Reason() uint8 { return r[1] }
+func (r *Record) Reason() uint8 { return r[1] &^ accounted }
 
 // SetReason sets the end reason.
-func (r *Record) SetReason(v uint8) { r[1] = v }
+func (r *Record) SetReason(v uint8) { r[1] = r[1]&accounted | v&^accounted }
 
 // Flags returns the flag bits.
 func (r *Record) Flags() uint16 { return binary.LittleEndian.Uint16(r[2:]) }
@@ -117,8 +119,9 @@ func (r *Record) Last() uint64 { return binary.LittleEndian.Uint64(r[24:]) }
 // Count counts a packet of n bytes sent by endpoint B (reverse) or A at time ts.
 // The time of the last packet never goes back.
 func (r *Record) Count(reverse bool, n uint32, ts uint64) {
-	if ts > r.Last() {
-		binary.LittleEndian.PutUint64(r[24:], ts)
+	r.Seen(ts)
+	if r.Accounted() {
+		return // conntrack has counted it too
 	}
 	p, b := r[32:36:36], r[40:48:48]
 	if reverse {

@@ -5,7 +5,7 @@ import "encoding/binary"
 // Counters of a worker, u64 words in the slab: they are part of its transactions,
 // so that a kill neither loses nor doubles one. Every descriptor of a ring ends in
 // exactly one of cPackets, cOrphans, cUnparsed, cNoRoom, cPoison, cLostRecords (one
-// record for many packets), cMarks or cUnknownKind. New ones are added at the end.
+// record for many packets), cMarks, cAccounts, cUnaccounted or cUnknownKind. New ones are added at the end.
 const (
 	cClock       = iota // packet time of the last tick, ns (owned by the table)
 	cPackets            // counted into a flow
@@ -38,6 +38,8 @@ const (
 	cGoneOn             // they may go on
 	cWithheld           // nothing was said: more has to come first
 	cUnanswered         // no room for the answer: capd did not read
+	cAccounts           // totals and ends of connections, from conntrack
+	cUnaccounted        // the same, of flows that are not known (any more)
 	cCount
 )
 
@@ -47,6 +49,7 @@ var CounterNames = []string{
 	"flows", "probation", "pending", "created", "ended", "evicted", "inspected", "classified", "guessed",
 	"no_context", "no_room_to_describe", "dissector_panics", "hinted", "unsettled", "shed", "reinspected",
 	"lost_records", "no_room", "asked", "gone_on", "withheld", "unanswered",
+	"accounts", "accounts_unknown",
 }
 
 func (w *Worker) count(i int) { w.add(i, 1) }

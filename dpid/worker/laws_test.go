@@ -12,7 +12,7 @@ import (
 )
 
 // outcomes are the counters of which every descriptor raises exactly one.
-var outcomes = []int{cPackets, cOrphans, cUnparsed, cNoRoom, cPoison, cLostRecords, cMarks, cUnknownKind}
+var outcomes = []int{cPackets, cOrphans, cUnparsed, cNoRoom, cPoison, cLostRecords, cMarks, cUnknownKind, cAccounts, cUnaccounted}
 
 // wantLaws checks that every descriptor the worker took from its rings ended in one
 // counter, and that flows neither vanish nor double.

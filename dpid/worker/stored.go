@@ -11,6 +11,9 @@ import (
 // store writes w.desc into the slab; false when it says what was there already.
 func (w *Worker) store(r *flow.Record) bool {
 	w.text.of = 0
+	if r.Described() {
+		w.keepConnection(r)
+	}
 	w.text.now = w.desc.Append(w.text.now[:0])
 	if !r.Described() && string(w.text.now) == string(zeroCounters[:event.DescriptionSize]) {
 		return false

@@ -106,6 +106,9 @@ func eventFlags(r *flow.Record) (f uint16) {
 	if r.Has(flow.Reinspected) {
 		f |= event.FlagReinspected
 	}
+	if r.Accounted() {
+		f |= event.FlagAccounted
+	}
 	return f
 }
 
@@ -118,7 +121,7 @@ func (w *Worker) end(slot uint32, r *flow.Record, reason event.EndReason) {
 	}
 	if x := w.inspect.get(slot); x != nil {
 		w.finish(slot, r, x)
-	} else if !r.Described() && !r.Has(flow.Pending) {
+	} else if !r.Has(flow.Final|flow.Classified|flow.Follow|flow.Pending) {
 		w.fresh(r, nil)
 		w.guess(r)
 		r.Set(flow.Final)

@@ -276,6 +276,8 @@ func (w *Worker) descriptor(ring *pktring.Consumer, pos uint64, d pkt.Descriptor
 		}
 		w.ts = d.TS()
 		w.packet(d, ring.Payload(d))
+	case pkt.KindAccount:
+		w.account(d, ring.Payload(d))
 	case pkt.KindLost:
 		w.count(cLostRecords)
 		w.add(cLost, d.HashLo())

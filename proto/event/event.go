@@ -85,6 +85,7 @@ const (
 	FlagMidstream   = 1 << 2 // the start of the flow was not seen
 	FlagReinspected = 1 << 3 // inspection began again after a restart
 	FlagIfPair      = 1 << 4 // interface in and out differ
+	FlagAccounted   = 1 << 5 // packets and bytes are conntrack's: those that passed in the kernel are among them
 	FlagQuestion    = 1 << 7 // a Question stands behind the flow
 )
 

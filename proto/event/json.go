@@ -59,6 +59,7 @@ func AppendJSON(dst []byte, f Flow, n *Names) []byte {
 	w.text("end_reason", f.EndReason().String())
 	w.flag("midstream", f.Flags()&FlagMidstream != 0)
 	w.flag("reinspected", f.Flags()&FlagReinspected != 0)
+	w.flag("accounted", f.Flags()&FlagAccounted != 0)
 	w.objects(f.Attrs())
 	w.key("flow_id")
 	w.b = append(w.b, '"')
@@ -265,7 +266,7 @@ func reserved(key []byte) bool {
 		"client_mac", "server_mac", "interface_role", "client_place", "server_place", "direction", "origin",
 		"local_ip", "local_port", "local_mac", "other_ip", "other_port", "other_mac", "mark", "tunnel", "protocol", "application", "category",
 		"hostname", "confidence", "source", "evidence", "end_reason",
-		"midstream", "reinspected", "flow_id", "worker":
+		"midstream", "reinspected", "accounted", "flow_id", "worker":
 		return true
 	}
 	return false

@@ -47,6 +47,7 @@ type flowJSON struct {
 	EndReason     string     `json:"end_reason"`
 	Midstream     bool       `json:"midstream"`
 	Reinspected   bool       `json:"reinspected"`
+	Accounted     bool       `json:"accounted"`
 	FlowID        string     `json:"flow_id"`
 	Worker        uint16     `json:"worker"`
 }
@@ -115,6 +116,9 @@ func (j *flowJSON) counters(n *Numbers) (*Counters, error) {
 	}
 	if j.Reinspected {
 		c.Flags |= FlagReinspected
+	}
+	if j.Accounted {
+		c.Flags |= FlagAccounted
 	}
 	if j.FlowID != "" {
 		id, err := strconv.ParseUint(j.FlowID, 16, 64)

@@ -41,6 +41,10 @@ const (
 	KindLost   Kind = 2 // capd lost packets here: hash low = packets, hash high = bytes
 	KindTick   Kind = 3 // packet time reached ts; nothing earlier in stream order is missing
 	KindEOF    Kind = 4 // end of the capture; ts is its last packet time
+
+	// KindAccount is what conntrack knows about the flow with this hash: an Account
+	// stands behind an empty prefix.
+	KindAccount Kind = 5
 )
 
 // Flags of a descriptor.

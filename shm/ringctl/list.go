@@ -64,6 +64,8 @@ func kindName(k pkt.Kind) string {
 		return "packet"
 	case pkt.KindLost:
 		return "lost"
+	case pkt.KindAccount:
+		return "account"
 	case pkt.KindTick:
 		return "tick"
 	case pkt.KindEOF:
