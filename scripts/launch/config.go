@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,10 +54,13 @@ func (j *job) writeConfig() error {
 		if j.Hold > 0 { // who is not judged has no leave to pass because of his number
 			line("hold = %s\npackets = 0", quote(j.Hold.String()))
 		}
+		for _, i := range slices.Concat(j.LAN, j.WAN) {
+			line("[[capture.interface]]\nname = %s\nrole = %s", quote(i), quote(j.role(i)))
+		}
 	case j.live():
 		line("[capture]\nsource = \"tpacket\"\nthreads = %d\nfilter = %s", j.Threads, quote(j.Filter))
 		for _, i := range j.Interfaces {
-			line("[[capture.interface]]\nname = %s", quote(i))
+			line("[[capture.interface]]\nname = %s\nrole = %s", quote(i), quote(j.role(i)))
 		}
 	default:
 		line("[capture]\nsource = \"pcap\"\nthreads = 1\npace = %s", float(j.Pace))
@@ -101,6 +105,17 @@ func (j *job) giveCatalog(ctx context.Context, c *config.Config) error {
 		err = cerr
 	}
 	return err
+}
+
+// role returns the role of an interface, "" when it has none.
+func (j *job) role(name string) string {
+	switch {
+	case slices.Contains(j.LAN, name):
+		return config.RoleLAN
+	case slices.Contains(j.WAN, name):
+		return config.RoleWAN
+	}
+	return ""
 }
 
 func quote(s string) string { return strconv.Quote(s) }

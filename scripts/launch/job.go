@@ -20,6 +20,7 @@ import (
 type job struct {
 	Captures   []string
 	Interfaces []string      // of a live run
+	LAN, WAN   []string      // interfaces with these roles; in a live run without a queue, of Interfaces
 	Queue      string        // of a live run: the rules that bring packets to a netfilter queue
 	Hold       time.Duration // of a live run: packets wait so long for a verdict; 0 = for none
 	Filter     string

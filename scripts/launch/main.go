@@ -94,6 +94,8 @@ func liveCommand(ctx context.Context, args []string) int {
 	j := job{Stdout: os.Stdout, Stderr: os.Stderr}
 	fs := j.flags("live")
 	names := fs.String("i", "", "`INTERFACE` to capture from; several with commas between")
+	lan := fs.String("lan", "", "`INTERFACE` to our own networks, as -i; with -nfqueue it only says so")
+	wan := fs.String("wan", "", "`INTERFACE` to other networks, as -i; with -nfqueue it only says so")
 	fs.StringVar(&j.Queue, "nfqueue", "", "capture what a netfilter queue brings instead: `RULES` is forward, input, output, bridge or manual")
 	fs.DurationVar(&j.Hold, "hold", 0, "with -nfqueue and -policy: hold packets until their flow is judged, for this `TIME` at most; 0 = only look")
 	fs.IntVar(&j.Threads, "threads", 1, "capture threads of each interface, or queues from the first on")
@@ -102,8 +104,13 @@ func liveCommand(ctx context.Context, args []string) int {
 	if status, ok := parse(fs, args); !ok {
 		return status
 	}
-	if *names != "" {
-		j.Interfaces = strings.Split(*names, ",")
+	j.Interfaces, j.LAN, j.WAN = split(*names), split(*lan), split(*wan)
+	if j.Queue == "" {
+		for _, i := range slices.Concat(j.LAN, j.WAN) {
+			if !slices.Contains(j.Interfaces, i) {
+				j.Interfaces = append(j.Interfaces, i)
+			}
+		}
 	}
 	var err error
 	switch {
@@ -126,6 +133,14 @@ func liveCommand(ctx context.Context, args []string) int {
 		err = j.run(ctx)
 	}
 	return tell(err)
+}
+
+// split takes a list of names apart.
+func split(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
 }
 
 // queueRules are the ways to bring packets to a queue.
