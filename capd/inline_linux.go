@@ -16,15 +16,15 @@ import (
 // inline is a netfilter queue whose packets are held until their flow is judged.
 type inline struct {
 	*source.NFQueue
-	table   *hold.Table
-	box     *answer.Box
-	stop    func() // ends the box's goroutine and waits for it
-	last    uint32 // packet that was handed out last
-	open    bool   // and nobody has decided about it
-	passed  uint64 // packets that are of no flow
-	now     uint64 // CLOCK_MONOTONIC ns, read once in a while
-	turns   int    // packets until then
-	anybody bool   // somebody answers; false lets all go
+	table  *hold.Table
+	box    *answer.Box
+	stop   func() // ends the box's goroutine and waits for it
+	last   uint32 // packet that was handed out last
+	open   bool   // and nobody has decided about it
+	passed uint64 // packets that are of no flow
+	now    uint64 // CLOCK_MONOTONIC ns, read once in a while
+	turns  int    // packets until then
+	alive  []bool // by worker: it and policyd answered at the last turn
 }
 
 // turnEvery is after how many packets the answers are looked at, when there is no pause
@@ -59,7 +59,7 @@ func (l *live) openInline(q *source.NFQueue, thread int, generation uint16) (*in
 		box.Run(ctx)
 	}()
 	return &inline{
-		NFQueue: q, box: box, stop: func() { cancel(); <-done },
+		NFQueue: q, box: box, alive: make([]bool, l.cfg.Workers.Count), stop: func() { cancel(); <-done },
 		table: hold.New(hold.Config{
 			Number: uint16(c.First + thread), Generation: generation, Layout: bits, Direct: c.Rules == config.RulesManual,
 			Time: uint64(c.Hold), Expired: expired, Packets: c.QueueLength, Flows: remembered,
@@ -73,7 +73,7 @@ func (q *inline) arrive(p *steer.Packet, worker int) bool {
 	f := &p.Fields
 	tcp := f.IPProto == protoTCP
 	return q.table.Arrive(&hold.Packet{
-		ID: q.last, Mark: p.Prefix.Mark, HashLo: f.HashLo, HashHi: f.HashHi,
+		ID: q.last, Mark: p.Prefix.Mark, HashLo: f.HashLo, HashHi: f.HashHi, Worker: worker,
 		Payload: f.L4Len > 0, Begin: tcp && f.TCPFlags&(flagSYN|flagACK) == flagSYN,
 	}, q.now, q.box.Answers(worker))
 }
@@ -113,10 +113,9 @@ func (q *inline) turn() {
 	q.turns, q.now = turnEvery, layout.Monotonic()
 	q.box.Take(q.table.Answer)
 	q.table.Expire(q.now)
-	if anybody := q.box.Anybody(); anybody != q.anybody {
-		q.anybody = anybody
-		if !anybody {
-			q.table.Release(false)
+	for w, before := range q.alive {
+		if q.alive[w] = q.box.Answers(w); before && !q.alive[w] {
+			q.table.Abandon(w)
 		}
 	}
 }
@@ -140,7 +139,7 @@ func (q *inline) Wait(d time.Duration) error {
 func (q *inline) Close() error {
 	q.stop()
 	q.settle()
-	q.table.Release(true)
+	q.table.Release()
 	err := q.Release(source.Verdict{Action: source.Accept})
 	if e := q.NFQueue.Close(); err == nil {
 		err = e
@@ -160,14 +159,14 @@ var (
 // queue whose packets are held is in one of those before late_answers, or held.
 var holdCounters = []string{
 	"queue_other", "queue_empty", "queue_known", "queue_went_on", "queue_judged", "queue_expired", "queue_nobody", "queue_full", "queue_no_room",
-	"queue_left", "late_answers", "foreign_answers", "unreadable_answers", "verdict_rings_broken", "queue_held",
+	"queue_renewed", "queue_left", "late_answers", "foreign_answers", "unreadable_answers", "verdict_rings_broken", "queue_held",
 }
 
 // counters returns what became of the packets, in the order of holdCounters.
 func (q *inline) counters() []uint64 {
 	c := q.table.Counters()
 	return []uint64{
-		q.passed, c.Empty, c.Known, c.WentOn, c.Judged, c.Expired, c.Nobody, c.Full, c.NoRoom,
+		q.passed, c.Empty, c.Known, c.WentOn, c.Judged, c.Expired, c.Nobody, c.Full, c.NoRoom, c.Renewed,
 		c.Left, c.Late, c.Foreign, c.Unreadable, q.box.Broken(), uint64(q.table.Held()),
 	}
 }

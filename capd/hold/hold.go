@@ -41,6 +41,7 @@ type Config struct {
 type Packet struct {
 	ID, Mark       uint32
 	HashLo, HashHi uint64
+	Worker         int  // who is asked about the flow
 	Payload        bool // it has payload of the transport
 	Begin          bool // TCP: SYN without ACK
 }
@@ -56,6 +57,7 @@ type Counters struct {
 	Nobody  uint64 // accepted: there was nobody to ask
 	Full    uint64 // accepted: too many packets are held
 	NoRoom  uint64 // accepted: the worker's ring is full
+	Renewed uint64 // held, then dropped: another connection began on its ports
 	Left    uint64 // accepted at the end
 
 	Late       uint64 // answers about packets that are not held any more
@@ -80,7 +82,9 @@ type packet struct {
 type flow struct {
 	lo, hi      uint64
 	first, last uint32
+	before      uint32 // last until the last one came; for Refused
 	chain       uint32 // next of the same bucket
+	worker      int32
 }
 
 // Table holds the packets of one queue.
@@ -136,14 +140,17 @@ func (t *Table) Deadline() (ns uint64, ok bool) {
 // true: then it is to be shown to the worker, who will answer. ask says that there is
 // somebody to ask.
 func (t *Table) Arrive(p *Packet, now uint64, ask bool) (held bool) {
-	if p.Begin {
-		t.known.begin(p.HashLo, p.HashHi, p.ID)
-	} else if e := t.known.find(p.HashLo, p.HashHi); e != nil && e.judged {
-		t.count.Known++
-		t.treat(p.ID, p.Mark, e.verdict, e.bits)
-		return false
-	}
 	f := t.find(p.HashLo, p.HashHi)
+	if p.Begin {
+		f = t.begin(f, p)
+	} else if e := t.known.find(p.HashLo, p.HashHi); e != nil {
+		if e.judged {
+			t.count.Known++
+			t.treat(p.ID, p.Mark, e.verdict, e.bits)
+			return false
+		}
+		e.follow(p.ID)
+	}
 	switch {
 	case !p.Payload && f == none:
 		t.count.Empty++
@@ -159,16 +166,32 @@ func (t *Table) Arrive(p *Packet, now uint64, ask bool) (held bool) {
 	return false
 }
 
-// Refused takes back the packet that was held last: its worker cannot be shown it.
+// begin is told of the packet that begins a connection on the ports of f, and returns
+// what f is then. What is held is of a connection that is over. No answer about the new
+// one may let it go, or a second SYN would bring a forbidden name past its verdict; and
+// where the old one lives after all, it sends again.
+func (t *Table) begin(f uint32, p *Packet) uint32 {
+	t.known.begin(p.HashLo, p.HashHi, p.ID)
+	if f == none {
+		return none
+	}
+	for more := true; more; {
+		i := t.flows[f].first
+		more = t.packets[i].next != none
+		t.count.Renewed++
+		t.queue.Verdict(t.packets[i].id, source.Verdict{Action: source.Drop})
+		t.pop(f)
+	}
+	return none
+}
+
+// Refused takes back the packet that Arrive held just now: its worker cannot be shown
+// it.
 func (t *Table) Refused() {
 	p := t.newest
 	f := &t.flows[t.packets[p].flow]
 	if f.first != p { // the one before it becomes the last
-		i := f.first
-		for t.packets[i].next != p {
-			i = t.packets[i].next
-		}
-		t.packets[i].next, f.last = none, i
+		t.packets[f.before].next, f.last = none, f.before
 	}
 	t.count.NoRoom++
 	t.queue.Verdict(t.packets[p].id, source.Verdict{Action: source.Accept})
@@ -184,15 +207,25 @@ func (t *Table) Expire(now uint64) {
 	}
 }
 
-// Release accepts all packets: of those whom one could ask somebody is gone, or, at
-// the end, we go ourselves.
-func (t *Table) Release(end bool) {
-	for t.oldest != none {
-		if end {
-			t.count.Left++
-		} else {
+// Abandon accepts all packets that wait for that worker, or for policyd's answer to
+// its questions: nobody will say anything.
+func (t *Table) Abandon(worker int) {
+	for i := t.oldest; i != none; {
+		p := &t.packets[i]
+		i = p.newer
+		// By age, so that each is the first of its flow.
+		if t.flows[p.flow].worker == int32(worker) {
 			t.count.Nobody++
+			t.queue.Verdict(p.id, source.Verdict{Action: source.Accept})
+			t.pop(p.flow)
 		}
+	}
+}
+
+// Release accepts all packets, at the end.
+func (t *Table) Release() {
+	for t.oldest != none {
+		t.count.Left++
 		t.queue.Verdict(t.packets[t.oldest].id, source.Verdict{Action: source.Accept})
 		t.pop(t.packets[t.oldest].flow)
 	}

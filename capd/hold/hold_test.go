@@ -176,12 +176,50 @@ func TestTable(t *testing.T) {
 			name: "there is nobody to ask",
 			do: func(x *Table) {
 				x.Arrive(data(1, 1), 0, true)
-				x.Release(false)
+				x.Abandon(0)
 				x.Arrive(data(2, 1), 0, false)
 				x.Arrive(data(3, 1), 0, true)
-				x.Release(true)
+				x.Release()
 			},
 			want: log{"1 1", "2 1", "3 1"}, count: Counters{Nobody: 2, Left: 1},
+		},
+		{
+			name: "one of two workers is gone",
+			do: func(x *Table) {
+				for id := range uint32(5) {
+					p := data(id, uint64(id%2))
+					p.Worker = int(id % 2)
+					x.Arrive(p, 0, true)
+				}
+				x.Abandon(1)
+				x.Answer(goOn(4, 0), Worker)
+			},
+			want: log{"1 1", "3 1", "0 1", "2 1", "4 1"}, count: Counters{Nobody: 2, WentOn: 3},
+		},
+		{
+			name: "a second SYN brings nothing past its verdict",
+			do: func(x *Table) {
+				x.Arrive(data(1, 1), 0, true)
+				x.Arrive(data(2, 1), 0, true)
+				x.Arrive(begin(3, 1), 0, true)
+				x.Arrive(data(4, 1), 0, true)
+				x.Answer(goOn(3, 1), Worker)
+				x.Answer(judged(1, 1, mark.Accept, final), Policy)
+				x.Answer(judged(4, 1, mark.Drop, final|drop), Policy)
+			},
+			want: log{"1 0", "2 0", "3 1", "4 1 mark 0xc0003f00"}, count: Counters{Renewed: 2, Empty: 1, Judged: 1, Late: 2},
+		},
+		{
+			name: "a connection outlives a turn of the numbers",
+			do: func(x *Table) {
+				x.Arrive(begin(7, 1), 0, true)
+				for id := uint32(7); id < 1<<31+1<<30; id += 1 << 29 {
+					x.Arrive(ack(id+1, 1), 0, true)
+				}
+				x.Arrive(data(7|1<<31+1<<30, 1), 0, true)
+				x.Answer(judged(7|1<<31+1<<30, 1, mark.Accept, 0), Policy)
+			},
+			want: log{"7 1", "8 1", "536870920 1", "1073741832 1", "1610612744 1", "2147483656 1", "2684354568 1", "3221225479 1"}, count: Counters{Empty: 7, Judged: 1},
 		},
 		{
 			name: "too many are held",
@@ -312,15 +350,19 @@ func TestRandom(t *testing.T) {
 			case k < 19:
 				x.Expire(now)
 			case r.IntN(10) == 0:
-				x.Release(r.IntN(2) == 0)
+				if r.IntN(2) == 0 {
+					x.Release()
+				} else {
+					x.Abandon(0)
+				}
 			}
 			if x.Held() != len(c.flow) {
 				t.Fatalf("seed %d: %d are held, %d have no verdict", seed, x.Held(), len(c.flow))
 			}
 		}
-		x.Release(true)
+		x.Release()
 		n := x.Counters()
-		if sum := n.Empty + n.Known + n.WentOn + n.Judged + n.Expired + n.Nobody + n.Full + n.NoRoom + n.Left; sum != arrived || c.said != arrived {
+		if sum := n.Empty + n.Known + n.WentOn + n.Judged + n.Expired + n.Nobody + n.Full + n.NoRoom + n.Renewed + n.Left; sum != arrived || c.said != arrived {
 			t.Fatalf("seed %d: %d packets, %d verdicts, %d in counters: %+v", seed, arrived, c.said, sum, n)
 		}
 	}

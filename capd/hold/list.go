@@ -22,11 +22,11 @@ func (t *Table) add(f uint32, p *Packet, now uint64) {
 		f = t.freeFlow
 		t.freeFlow = t.flows[f].chain
 		b := t.bucket(p.HashLo)
-		t.flows[f] = flow{lo: p.HashLo, hi: p.HashHi, first: i, last: i, chain: *b}
+		t.flows[f] = flow{lo: p.HashLo, hi: p.HashHi, first: i, last: i, before: none, chain: *b, worker: int32(p.Worker)}
 		*b = f
 	} else {
 		t.packets[t.flows[f].last].next = i
-		t.flows[f].last = i
+		t.flows[f].before, t.flows[f].last = t.flows[f].last, i
 	}
 	t.packets[i] = packet{id: p.ID, mark: p.Mark, flow: f, next: none, older: t.newest, newer: none, deadline: now + t.cfg.Time}
 	if t.newest == none {

@@ -13,6 +13,14 @@ type known struct {
 	judged  bool
 }
 
+// follow keeps since within reach: numbers turn over, and a flow may outlive that.
+func (k *known) follow(id uint32) {
+	const reach = 1 << 30 // packets; answers come within the queue's length
+	if id-k.since > reach {
+		k.since = id - reach
+	}
+}
+
 // ways is how many entries a flow may be in. The oldest of them makes room.
 const ways = 4
 
