@@ -13,7 +13,8 @@ import (
 	"weir/shm/layout"
 )
 
-// inline is a netfilter queue whose packets are held until their flow is judged.
+// inline is a netfilter queue whose packets are held until their flow is judged. It
+// belongs to the capture thread, and to the box's goroutine while that one sleeps.
 type inline struct {
 	*source.NFQueue
 	table  *hold.Table
@@ -44,27 +45,26 @@ func (l *live) openInline(q *source.NFQueue, thread int, generation uint16) (*in
 	if err != nil {
 		return nil, err
 	}
-	box, err := answer.New(answer.Config{Root: l.root, Thread: thread, Workers: l.cfg.Workers.Count, Log: l.log})
-	if err != nil {
-		return nil, err
-	}
 	expired := source.Accept
 	if c.Expired == config.ExpiredDrop {
 		expired = source.Drop
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		box.Run(ctx)
-	}()
-	return &inline{
-		NFQueue: q, box: box, alive: make([]bool, l.cfg.Workers.Count), stop: func() { cancel(); <-done },
+	i := &inline{
+		NFQueue: q, alive: make([]bool, l.cfg.Workers.Count),
 		table: hold.New(hold.Config{
 			Number: uint16(c.First + thread), Generation: generation, Layout: bits, Direct: c.Rules == config.RulesManual,
 			Time: uint64(c.Hold), Expired: expired, Packets: c.QueueLength, Flows: remembered,
 		}, q),
-	}, nil
+	}
+	i.box = answer.New(answer.Config{Root: l.root, Thread: thread, Workers: l.cfg.Workers.Count, Log: l.log, Apply: i.apply})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		i.box.Run(ctx)
+	}()
+	i.stop = func() { cancel(); <-done }
+	return i, nil
 }
 
 // arrive decides about the packet that was handed out last, or holds it.
@@ -120,17 +120,24 @@ func (q *inline) turn() {
 	}
 }
 
-// Wait implements source.Live: it returns when a packet or an answer is there, and
-// before the next packet expires.
+// apply is a turn in place of the thread, which sleeps.
+func (q *inline) apply() {
+	q.turn()
+	_ = q.Flush() // what it cannot send stays, and the thread meets the same error
+}
+
+// Wait implements source.Live: it returns when a packet is there, and before the next
+// packet expires. What is said meanwhile is applied.
 func (q *inline) Wait(d time.Duration) error {
 	q.settle()
-	if !q.box.Asleep() {
-		d = 0
-	} else if at, ok := q.table.Deadline(); ok {
+	q.turn()
+	if err := q.Flush(); err != nil {
+		return err
+	}
+	if at, ok := q.table.Deadline(); ok {
 		d = min(d, time.Duration(max(int64(at-layout.Monotonic()), 0)))
 	}
-	err := q.WaitBeside(d, q.box.Bell())
-	q.box.Awake()
+	err := q.box.Sleep(func() error { return q.Poll(d) })
 	q.turn()
 	return err
 }
@@ -142,9 +149,6 @@ func (q *inline) Close() error {
 	q.table.Release()
 	err := q.Release(source.Verdict{Action: source.Accept})
 	if e := q.NFQueue.Close(); err == nil {
-		err = e
-	}
-	if e := q.box.Close(); err == nil {
 		err = e
 	}
 	return err

@@ -22,6 +22,10 @@ import (
 // consumer is what workers call the cursor of the enforcing policyd.
 const consumer = "policyd"
 
+// calm is how long an event may wait for the next where many short flows are judged
+// one by one. What sets and counters say is as much behind.
+const calm = 2 * time.Millisecond
+
 // socket names the control socket.
 func (a *app) socket() string { return filepath.Join(a.Config.Instance.Dir, "policyd.sock") }
 
@@ -60,6 +64,9 @@ func (a *app) enforce(ctx context.Context, sig daemon.Signals) (err error) {
 	}
 	a.Log.Info("policy in force", "mode", a.Config.Policy.Mode, "target", a.target(), "rules", len(e.Rules()), "workers", a.workers)
 	f.OnBeat(r.beat)
+	if holds(a.Config) { // wakes for the questions about held packets are enough
+		f.Calm(calm)
+	}
 	go r.watchdog(ctx)
 	go r.signals(ctx, sig)
 	err = f.Run(ctx, e, a.drain)

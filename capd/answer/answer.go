@@ -2,10 +2,11 @@
 // thread that sleeps until a packet or an answer is there.
 //
 // A thread can sleep on a socket or on rings in memory, not on both. So a goroutine
-// of its own reads the verdict rings of the capture thread, in which it sleeps, and
-// hands their records on in a box; while the capture thread sleeps, it rings its bell,
-// a file that the thread polls beside its socket. The same goroutine looks whether
-// those who should answer are alive.
+// of its own sleeps on the verdict rings of the capture thread and puts their records
+// into a box. Whoever of the two is awake applies them: the capture thread between two
+// packets, or, while it sleeps, the goroutine in its place; waking it would take longer
+// than all that is to do. The same goroutine looks whether those who should answer are
+// alive.
 //
 // The invariant: a record is handed on once, in the order of its ring, or counted as
 // lost by the ring that it did not fit in.
@@ -31,6 +32,10 @@ type Config struct {
 	Thread  int // capture thread
 	Workers int
 	Log     *slog.Logger
+
+	// Apply applies what is in the box, and what follows from who is alive. The box's
+	// goroutine calls it while the capture thread sleeps.
+	Apply func()
 }
 
 const (
@@ -57,16 +62,16 @@ const (
 	limit = 1024 * verdict.Size
 )
 
-// Box is where the answers to one capture thread come together.
+// Box is where the answers to one capture thread come together. What they are applied
+// to belongs to whoever has the Box locked: the capture thread, but while it sleeps.
 type Box struct {
-	cfg  Config
-	bell *bell
+	cfg   Config
+	owner sync.Mutex // held by the capture thread while it is awake
 
 	mu      sync.Mutex
 	records []byte // handed on, not yet taken; verdict.Size each
 	from    []hold.From
 
-	asleep  atomic.Bool   // the capture thread sleeps, or is about to; pairs with hand
 	alive   []atomic.Bool // by worker
 	policy  atomic.Bool   // policyd is alive
 	broken  atomic.Uint64 // rings that had to be given up
@@ -85,13 +90,10 @@ type ring struct {
 	failed       bool              // and that was said
 }
 
-// New makes the box. Run fills it.
-func New(cfg Config) (*Box, error) {
-	bell, err := newBell()
-	if err != nil {
-		return nil, err
-	}
-	b := &Box{cfg: cfg, bell: bell, alive: make([]atomic.Bool, cfg.Workers)}
+// New makes the box, locked for the capture thread. Run fills it.
+func New(cfg Config) *Box {
+	b := &Box{cfg: cfg, alive: make([]atomic.Bool, cfg.Workers)}
+	b.owner.Lock()
 	for w := range cfg.Workers {
 		b.rings = append(b.rings, ring{
 			path: cfg.Root.VerdictRing(w, cfg.Thread), cursor: cfg.Root.VerdictCursor(w, cfg.Thread), from: hold.Worker, alive: &b.alive[w],
@@ -100,7 +102,7 @@ func New(cfg Config) (*Box, error) {
 	b.rings = append(b.rings, ring{
 		path: cfg.Root.PolicyVerdictRing(cfg.Thread), cursor: cfg.Root.PolicyVerdictCursor(cfg.Thread), from: hold.Policy, alive: &b.policy,
 	})
-	return b, nil
+	return b
 }
 
 // Answers reports whether worker w and policyd are alive, so that packets of w's flows
@@ -132,26 +134,31 @@ func (b *Box) Take(f func(r verdict.Record, from hold.From)) {
 	}
 }
 
-// Asleep says that the capture thread is about to poll the bell. It reports false when
-// there is something to take already; then the thread must not sleep.
-func (b *Box) Asleep() bool {
-	b.asleep.Store(true)
+// Sleep lets f run, in which the capture thread sleeps, with the Box unlocked. It does
+// not run f when there is something to apply already.
+func (b *Box) Sleep(f func() error) (err error) {
+	b.owner.Unlock()
+	// Pairs with apply: either that finds the Box unlocked, or this its records.
+	if b.empty() {
+		err = f()
+	}
+	b.owner.Lock()
+	return err
+}
+
+func (b *Box) empty() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.records) == 0
 }
 
-// Awake ends Asleep.
-func (b *Box) Awake() {
-	b.asleep.Store(false)
-	b.bell.quiet()
+// apply applies what is in the box if the capture thread sleeps.
+func (b *Box) apply() {
+	if b.owner.TryLock() {
+		b.cfg.Apply()
+		b.owner.Unlock()
+	}
 }
-
-// Bell is the file that is readable when the capture thread should wake up.
-func (b *Box) Bell() int { return b.bell.fd }
-
-// Close lets the bell go. Run must have returned.
-func (b *Box) Close() error { return b.bell.close() }
 
 // Run collects answers until ctx is done.
 func (b *Box) Run(ctx context.Context) {
@@ -239,15 +246,19 @@ func (b *Box) giveUp(r *ring, err error) {
 	b.list()
 }
 
-// look notes who is alive, and wakes the capture thread when that changed: it has
-// packets that nobody will answer.
+// look notes who is alive. When that changed there may be packets that nobody will
+// answer.
 func (b *Box) look() {
+	changed := false
 	for i := range b.rings {
 		r := &b.rings[i]
 		alive := r.c != nil && r.c.ProducerState() == layout.StateLive && layout.Monotonic()-r.c.ProducerBeat() < uint64(silence) && r.c.ProducerAlive()
 		if r.alive.Swap(alive) != alive {
-			b.ring()
+			changed = true
 		}
+	}
+	if changed {
+		b.apply()
 	}
 }
 
@@ -288,14 +299,7 @@ func (b *Box) hand(p []byte, from hold.From) {
 		b.from = append(b.from, from)
 	}
 	b.mu.Unlock()
-	b.ring()
-}
-
-// ring wakes the capture thread if it sleeps.
-func (b *Box) ring() {
-	if b.asleep.CompareAndSwap(true, false) {
-		b.bell.ring()
-	}
+	b.apply()
 }
 
 func (b *Box) shut() {

@@ -41,7 +41,7 @@ type NFQueue struct {
 	stats    NFQueueStats
 	counters *os.File
 	line     [4096]byte
-	poll     [2]unix.PollFd
+	poll     [1]unix.PollFd
 	timeout  unix.Timespec
 	err      error
 }
@@ -155,18 +155,20 @@ func (q *NFQueue) fail(err error) error {
 
 // Wait sends the verdicts gathered so far, for their packets wait with them, and
 // returns when a packet is there or d has passed.
-func (q *NFQueue) Wait(d time.Duration) error { return q.WaitBeside(d, -1) }
-
-// WaitBeside is Wait that ends, too, when the file fd becomes readable.
-func (q *NFQueue) WaitBeside(d time.Duration, fd int) error {
+func (q *NFQueue) Wait(d time.Duration) error {
 	if err := q.Flush(); err != nil {
 		return q.fail(err)
 	}
+	return q.Poll(d)
+}
+
+// Poll is Wait without the verdicts. Of all methods it alone may run while another
+// goroutine calls Verdict and Flush.
+func (q *NFQueue) Poll(d time.Duration) error {
 	q.poll[0] = unix.PollFd{Fd: int32(q.fd), Events: unix.POLLIN}
-	q.poll[1] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} // a negative one is passed over
 	q.timeout = unix.NsecToTimespec(max(int64(d), 0))
 	if _, err := unix.Ppoll(q.poll[:], &q.timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
-		return q.fail(&QueueError{q.cfg.Queue, fmt.Errorf("wait: %w", err)})
+		return &QueueError{q.cfg.Queue, fmt.Errorf("wait: %w", err)}
 	}
 	return nil
 }

@@ -63,6 +63,8 @@ type Feed struct {
 	calls chan func()
 	next  time.Time // of the next tick
 	beat  func()
+	calm  time.Duration
+	busy  time.Time // events were read last
 }
 
 // New returns a feed of the event rings of workers 0 to n-1 under root. name is
@@ -77,6 +79,10 @@ func New(root layout.Root, name string, n int, log *slog.Logger) *Feed {
 
 // OnBeat has fn called with every turn of the loop, for a watchdog.
 func (f *Feed) OnBeat(fn func()) { f.beat = fn }
+
+// Calm has events that come one by one read together: the loop looks for more no sooner
+// than d after the last. To be woken costs the worker more than to write an event.
+func (f *Feed) Calm(d time.Duration) { f.calm = d }
 
 // Do runs fn in the loop and returns when it has run. It reports false when ctx
 // ended first.
@@ -108,6 +114,8 @@ func (f *Feed) Run(ctx context.Context, h Handler, drain bool) error {
 			return f.commit(h)
 		case n == 0:
 			f.wait()
+		case f.calm > 0:
+			f.busy = time.Now()
 		}
 		f.serve()
 	}
@@ -164,6 +172,10 @@ func (f *Feed) serve() {
 
 // wait sleeps until a ring has something, or for a while.
 func (f *Feed) wait() {
+	if left := f.calm - time.Since(f.busy); f.calm > 0 && left > 0 {
+		f.rest(left)
+		return
+	}
 	var readers []*evtring.Reader
 	for _, r := range f.rings {
 		if r.reader != nil && !r.done {
@@ -171,17 +183,22 @@ func (f *Feed) wait() {
 		}
 	}
 	if len(readers) == 0 {
-		t := time.NewTimer(sleepMax)
-		defer t.Stop()
-		select {
-		case fn := <-f.calls:
-			fn()
-		case <-t.C:
-		}
+		f.rest(sleepMax)
 		return
 	}
 	// A ring that is lost meanwhile is found out by the next read.
 	_ = guardAll(readers, func() error { evtring.WaitAny(readers, sleepMax); return nil })
+}
+
+// rest sleeps, unless somebody wants something done.
+func (f *Feed) rest(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case fn := <-f.calls:
+		fn()
+	case <-t.C:
+	}
 }
 
 func guardAll(rs []*evtring.Reader, fn func() error) error {

@@ -2,6 +2,7 @@ package answer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"weir/capd/hold"
 	"weir/proto/verdict"
@@ -32,26 +31,26 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// start runs a box of thread 0 and two workers.
-func start(t *testing.T) (*Box, layout.Root) {
+// start runs a box of thread 0 and two workers. apply is called as the capture thread's
+// deputy; it may be nil.
+func start(t *testing.T, apply func(*Box)) (*Box, layout.Root) {
 	t.Helper()
 	root := layout.Root(filepath.Join(t.TempDir(), "rings"))
 	if err := root.Make(0o750); err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(Config{Root: root, Workers: 2, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var b *Box
+	b = New(Config{Root: root, Workers: 2, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Apply: func() {
+		if apply != nil {
+			apply(b)
+		}
+	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { b.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return b, root
 }
@@ -88,62 +87,62 @@ func take(b *Box, list *[]string) {
 	b.Take(func(r verdict.Record, from hold.From) { *list = append(*list, fmt.Sprint(from, " ", r.ID())) })
 }
 
-// rings reports whether the bell rings within d.
-func rings(t *testing.T, b *Box, d time.Duration) bool {
-	t.Helper()
-	fds := []unix.PollFd{{Fd: int32(b.Bell()), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, int(d.Milliseconds()))
-	if err != nil && err != unix.EINTR {
-		t.Fatal(err)
-	}
-	return n > 0
-}
-
-// Answers of all who answer come, in their order, and wake who sleeps.
+// Answers of all who answer come, in their order.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	b, root := start(t)
+	b, root := start(t, func(*Box) { t.Error("somebody else applies answers, while the thread is awake") })
 	first := speak(t, root.VerdictRing(0, 0), root.VerdictCursor(0, 0))
 	first.say(1, 2)
-	second := speak(t, root.VerdictRing(1, 0), root.VerdictCursor(1, 0))
-	second.say(7)
-	judge := speak(t, root.PolicyVerdictRing(0), root.PolicyVerdictCursor(0))
-	judge.say(8)
+	speak(t, root.VerdictRing(1, 0), root.VerdictCursor(1, 0)).say(7)
+	speak(t, root.PolicyVerdictRing(0), root.PolicyVerdictCursor(0)).say(8)
 	var got []string
 	eventually(t, "four answers", func() bool { take(b, &got); return len(got) >= 4 })
 	slices.Sort(got)
 	if want := []string{"0 1", "0 2", "0 7", "1 8"}; !slices.Equal(got, want) {
 		t.Errorf("answers = %q, want %q", got, want)
 	}
-	for id := range uint32(3) {
-		for !b.Asleep() { // somebody came to life since
-			b.Awake()
-		}
-		first.say(id)
-		if !rings(t, b, patience) {
-			t.Fatal("nobody wakes who sleeps")
-		}
-		b.Awake()
-		got = nil
-		eventually(t, "an answer", func() bool { take(b, &got); return len(got) > 0 })
-		if want := []string{fmt.Sprint("0 ", id)}; !slices.Equal(got, want) {
-			t.Errorf("answers = %q, want %q", got, want)
-		}
-		if rings(t, b, 0) {
-			t.Error("the bell rings for ever")
+	first.say(3)
+	eventually(t, "an answer is in the box", func() bool { return !b.empty() })
+	if err := b.Sleep(func() error { return errors.New("asleep") }); err != nil {
+		t.Error("the thread sleeps, with answers in the box")
+	}
+}
+
+// While the capture thread sleeps its answers are applied for it.
+func TestAsleep(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var got []string
+	b, root := start(t, func(b *Box) {
+		mu.Lock()
+		defer mu.Unlock()
+		take(b, &got)
+	})
+	w := speak(t, root.VerdictRing(0, 0), root.VerdictCursor(0, 0))
+	for i := range uint32(20) {
+		want := fmt.Sprint("0 ", i)
+		err := b.Sleep(func() error {
+			w.say(i)
+			eventually(t, "the answer is applied", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return slices.Contains(got, want)
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	second.say(9)
-	if eventually(t, "the answer is in the box", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.records) > 0 }); b.Asleep() {
-		t.Error("one may sleep, with answers in the box")
+	if len(got) != 20 {
+		t.Errorf("answers = %q, want 20", got)
 	}
-	b.Awake()
 }
 
 // Who answers is asked while it lives: it has its ring, and beats.
 func TestAlive(t *testing.T) {
 	t.Parallel()
-	b, root := start(t)
+	b, root := start(t, nil)
 	if b.Anybody() {
 		t.Error("somebody is alive before anybody started")
 	}
@@ -169,7 +168,7 @@ func TestAlive(t *testing.T) {
 // A ring that is replaced by another of its name is followed.
 func TestReplaced(t *testing.T) {
 	t.Parallel()
-	b, root := start(t)
+	b, root := start(t, nil)
 	w := speak(t, root.VerdictRing(0, 0), root.VerdictCursor(0, 0))
 	var got []string
 	w.say(1)
