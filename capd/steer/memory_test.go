@@ -49,6 +49,7 @@ func (m *memoryRing) Drop(packets, bytes uint64) {
 }
 
 func (m *memoryRing) Publish() { m.published = len(m.records) }
+func (m *memoryRing) Show()    { m.Publish() }
 
 func (m *memoryRing) MaxFrame() int { return 65600 }
 

@@ -45,6 +45,7 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 	p.Fields.Encode(s.desc[:])
 	p.Prefix.Encode(s.prefix[:])
 	r := &s.rings[w]
+	r.urgent = r.urgent || held
 	switch {
 	case s.put(r, pkt.KindPacket, s.prefix[:], b):
 		return Delivered, nil
@@ -120,15 +121,24 @@ func (s *Steerer) wait(ctx context.Context, r *ring) error {
 
 // publish shows what was put since the last time.
 func (s *Steerer) publish() {
+	wake := s.cfg.Holder == nil || s.pending >= batch
 	s.pending = 0
 	for i := range s.rings {
-		s.rings[i].publish()
+		s.rings[i].publish(wake)
 	}
 }
 
-func (r *ring) publish() {
-	if r.touched {
-		r.touched = false
+// publish shows what was put. Where packets are held, a few that are not wake nobody:
+// they are counted with the next that is.
+func (r *ring) publish(wake bool) {
+	if !r.touched {
+		return
+	}
+	wake = wake || r.urgent
+	r.touched, r.urgent = false, false
+	if wake {
 		r.Publish()
+	} else {
+		r.Show()
 	}
 }

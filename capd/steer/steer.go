@@ -19,8 +19,11 @@ type Output interface {
 	// wire. The worker is told before the next record that does.
 	Drop(packets, bytes uint64)
 
-	// Publish shows what was put to the worker.
+	// Publish shows what was put to the worker, and wakes it if it sleeps.
 	Publish()
+
+	// Show is Publish that lets it sleep.
+	Show()
 
 	// WaitSpace waits until any record fits, and reports whether one does.
 	WaitSpace(timeout time.Duration) bool
@@ -108,6 +111,7 @@ type ring struct {
 	Output
 	resume  resume
 	touched bool // since the last publication
+	urgent  bool // and the worker is to be woken
 }
 
 // New returns a Steerer. It is an error to give it no outputs, or another number

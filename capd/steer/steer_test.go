@@ -323,6 +323,7 @@ func (r *nullRing) Put(_, prefix, _ []byte) bool {
 }
 func (*nullRing) Drop(uint64, uint64)          {}
 func (*nullRing) Publish()                     {}
+func (*nullRing) Show()                        {}
 func (*nullRing) WaitSpace(time.Duration) bool { return true }
 func (*nullRing) MaxFrame() int                { return 65600 }
 

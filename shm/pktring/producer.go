@@ -196,7 +196,13 @@ func (p *Producer) loadHead() {
 
 // Publish shows everything put so far to the consumer, with one store, and wakes
 // it if it sleeps.
-func (p *Producer) Publish() {
+func (p *Producer) Publish() { p.publish(true) }
+
+// Show is Publish that lets a sleeping consumer sleep: it finds the records when it
+// wakes up for others, or after 10 ms.
+func (p *Producer) Show() { p.publish(false) }
+
+func (p *Producer) publish(wake bool) {
 	if p.next != p.published {
 		p.stats.Records += p.next - p.published
 		p.stats.Batches++
@@ -204,7 +210,7 @@ func (p *Producer) Publish() {
 		p.tail.Store(p.next)
 		// Pairs with Consumer.Wait, which sets Waiting and then loads the tail: one
 		// of the two sees the other.
-		if p.cur != nil && p.cur.WantsWake(p.next) {
+		if wake && p.cur != nil && p.cur.WantsWake(p.next) {
 			p.wake()
 		}
 	}
