@@ -145,7 +145,9 @@ func (r *rig) dieAt(moment, packets int) {
 				n = i
 				break
 			}
+			w.held.take(0, d)
 			w.descriptor(ring, ring.Position()+uint64(i), d)
+			w.answer()
 		}
 	}
 	if moment > 0 {
@@ -153,6 +155,9 @@ func (r *rig) dieAt(moment, packets int) {
 	}
 	if moment > 1 && w.emitted > 0 {
 		w.events.Publish()
+	}
+	if moment > 1 {
+		w.held.publish(0)
 	}
 	if moment > 2 && n > 0 {
 		ring.Release(n)

@@ -425,6 +425,44 @@ func TestHeldRestart(t *testing.T) {
 	}
 }
 
+// TestHeldKilled kills the worker again and again, in the middle of its transactions, while
+// packets wait: each of them is counted once, what was answered twice does no harm, and
+// nobody waits for ever.
+func TestHeldKilled(t *testing.T) {
+	for moment, when := range moments {
+		for seed := range uint64(5) {
+			rnd := rand.New(rand.NewPCG(seed, 9))
+			g := newGate(t, options{flows: 256})
+			g.lazy, g.swift = true, true
+			var all []packet
+			for i := range 30 {
+				all = interleave(rnd, all, randomFlight(rnd, i))
+			}
+			last := time.Duration(0)
+			for _, p := range all {
+				last += 50 * time.Microsecond
+				p.at = last
+				g.send(p)
+				switch rnd.IntN(12) {
+				case 0:
+					g.r.prod[0].Publish()
+					g.r.dieAt(moment, 1+rnd.IntN(8))
+				case 1, 2:
+					g.settle()
+				}
+			}
+			g.settle()
+			if n := g.totals(); n[0]+n[1]+n[2] != uint64(g.id) || n[3] != 0 {
+				t.Errorf("killed %s, seed %d: %d asked, gone on, withheld of %d", when, seed, n, g.id)
+			}
+			if g.expire(last + heldTime); len(g.held) > 0 {
+				t.Errorf("killed %s, seed %d: %d packets wait", when, seed, len(g.held))
+			}
+			g.r.wantLaws()
+		}
+	}
+}
+
 // TestHeldFinalRestart: a flow that is final is asked about anew after a restart.
 func TestHeldFinalRestart(t *testing.T) {
 	g := newGate(t, options{flows: 64})
