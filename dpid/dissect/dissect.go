@@ -85,6 +85,10 @@ type Spec struct {
 	// let the flow go.
 	Follow func(in *Input, out *Result) Verdict
 
+	// Again, when set, takes the place of Follow inline, where each request of a flow is
+	// judged: it says with Result.Renames that a later one names the flow anew.
+	Again func(in *Input, out *Result) Verdict
+
 	// Carries names protocols that this one prepares the way for on the same flow, as
 	// STUN does for DTLS (RFC 7983). While it says YesMore they are shown each packet,
 	// too, and the first that says Yes takes the flow over. Until then they must have

@@ -5,7 +5,7 @@ import "encoding/binary"
 func init() {
 	register(Spec{
 		Name: "dns", ID: 4, Category: "dns", Over: TCP | UDP, Ports: []uint16{53}, Bytes: dnsBytes,
-		Detect: detectDNS, Follow: followDNS,
+		Detect: detectDNS, Follow: followDNS, Again: againDNS,
 	})
 }
 
@@ -87,6 +87,19 @@ func followDNS(in *Input, out *Result) Verdict {
 		dnsResolve(m, h, out)
 	}
 	return More
+}
+
+// againDNS is followDNS where each question counts: the name that was asked for last is
+// that of the flow.
+func againDNS(in *Input, out *Result) Verdict {
+	if m := in.Packet; in.IPProto != 6 && !in.FromServer && dnsStart(m, true, true) == Yes {
+		if h := dnsReadHeader(m); !h.response() {
+			dnsTell(m, h, &dnsKeys, out)
+			out.Renames()
+			return More
+		}
+	}
+	return followDNS(in, out)
 }
 
 // dnsOtherPort reports whether the ports give a DNS message to another protocol.

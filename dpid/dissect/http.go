@@ -8,7 +8,7 @@ func init() {
 	register(Spec{
 		Name: "http", ID: 1, Category: "web", Over: TCP, Bytes: httpBytes,
 		Ports:  []uint16{80, 8080, 8000, 8008, 8081, 8088, 8888, 3128, 5985, 631, 1080, 2869, 49152, 49153, 49154},
-		Detect: detectHTTP,
+		Detect: detectHTTP, Again: againHTTP,
 	})
 }
 

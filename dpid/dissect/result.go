@@ -45,6 +45,7 @@ type Result struct {
 	expected   [maxExpected]Expectation
 	nexpected  int
 	unfinished bool
+	renames    bool
 	attrs      [event.MaxAttrs]byte
 	prints     printMemo // of hellos of any flow: Reset leaves it
 }
@@ -54,7 +55,15 @@ func (r *Result) Reset() {
 	r.rule, r.confidence, r.hostFrom = "", 0, event.SourceNone
 	r.hostLen, r.ja4Len, r.nameLen, r.answers, r.nattrs = 0, 0, 0, 0, 0
 	r.nexpected, r.keys, r.unfinished = 0, 0, false
+	r.renames = false
 }
+
+// Renames says that the host takes the place of one that was told before: another
+// request on the same connection is for another server.
+func (r *Result) Renames() { r.renames = true }
+
+// IsRenamed reports whether Renames was said.
+func (r *Result) IsRenamed() bool { return r.renames }
 
 // Unfinished says, with More or YesMore, that what was seen is part of a flight that
 // can name the flow: of a ClientHello, of the head of a request. Nobody can judge the

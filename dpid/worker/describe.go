@@ -72,7 +72,7 @@ func (w *Worker) describe(r *flow.Record, x *session, spec *dissect.Spec) {
 // finalise ends the inspection of a flow whose protocol is known.
 func (w *Worker) finalise(slot uint32, r *flow.Record, spec *dissect.Spec) {
 	r.Clear(flow.Inspecting)
-	if spec.Follow == nil {
+	if w.followOf(spec) == nil {
 		r.Set(flow.Final)
 		w.inspect.end(slot)
 		return
@@ -236,6 +236,9 @@ func (w *Worker) merge(r *flow.Record, spec *dissect.Spec) bool {
 // that is nothing.
 func (w *Worker) join(r *flow.Record, spec *dissect.Spec) (changed bool) {
 	host, attrs := w.out.Host(), w.out.Attrs()
+	if len(host) > 0 && w.out.IsRenamed() && string(host) != string(w.desc.Host) {
+		w.desc.Host, w.desc.Application, w.desc.ApplicationID, w.desc.Source = nil, "", 0, event.SourceDPI
+	}
 	if len(host) > 0 && len(w.desc.Host) == 0 {
 		w.desc.Host = append(w.text.host[:0], host...)
 		w.application(r, spec)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"weir/dpid/dissect"
 	"weir/dpid/flow"
 	"weir/proto/event"
 	"weir/proto/pkt"
@@ -23,6 +24,7 @@ type held struct {
 	rings []*pktring.Producer // of verdicts, by capture thread; none: nobody waits
 	hold  uint64              // ns after which capd waits no more
 	asked []question          // by slot of the flow table
+	peek  *dissect.Result     // of a look that changes nothing
 
 	// The packet at hand.
 	waits  bool
@@ -50,7 +52,7 @@ func (h *held) init(rings []*pktring.Producer, hold time.Duration, flows int) {
 		return
 	}
 	h.rings, h.hold = rings, uint64(hold)
-	h.asked = make([]question, flows)
+	h.asked, h.peek = make([]question, flows), new(dissect.Result)
 }
 
 // take begins with a packet.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -357,12 +358,12 @@ func interleave(rnd *rand.Rand, a, b []packet) (all []packet) {
 func TestHeldPending(t *testing.T) {
 	g := newGate(t, options{flows: 64})
 	g.mute = true
-	c := g.talk(client1, web)
+	c := g.talk(client1, odd)
 	c.open()
-	c.c(tcpACK, httpGet)
-	g.want("head", "asked")
-	c.s(tcpACK, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-	g.want("the final classification", "asked")
+	for c.c(tcpACK, noise); g.said[len(g.said)-1] != "asked" && len(g.said) < 40; {
+		c.c(tcpACK, noise)
+	}
+	g.want("the final classification", append(slices.Repeat([]string{"gone on"}, len(g.said)-1), "asked")...)
 	c.s(tcpACK, "something")
 	g.want("a packet of the same time", "withheld")
 	c.at += heldTime
@@ -374,6 +375,56 @@ func TestHeldPending(t *testing.T) {
 	g.want("when policyd is back", "asked")
 	if len(g.held) != 0 {
 		t.Errorf("%d packets wait", len(g.held))
+	}
+}
+
+// TestHeldAgain: each request of a connection is judged, and each question of a resolver.
+func TestHeldAgain(t *testing.T) {
+	get := func(name, more string) string { return "GET / HTTP/1.1\r\nHost: " + name + "\r\n" + more + "\r\n" }
+	bad, good := get(blocked, ""), get("www.example.org", "")
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	for _, tt := range []struct {
+		name     string
+		segments []string // of the client; "" is an answer
+		through  string   // of the client's
+	}{
+		{"after the answer", []string{good, "", bad}, good},
+		{"before the answer", []string{good, bad, ""}, good},
+		{"in pieces", []string{good, "", bad[:1], bad[1:20], bad[20:]}, good},
+		{"third", []string{good, "", good, "", bad}, good + good},
+		{"behind another", []string{good, "", good + bad}, good},
+		{"behind a body", []string{get("www.example.org", "Content-Length: 5\r\n"), "hello", "", bad}, get("www.example.org", "Content-Length: 5\r\n") + "hello"},
+		{"behind chunks", []string{get("www.example.org", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n", "", bad},
+			get("www.example.org", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n"},
+		{"none", []string{good, "", good, "", get("other.example.org", "")}, good + good + get("other.example.org", "")},
+	} {
+		g := newGate(t, options{flows: 64})
+		c := g.talk(client1, web)
+		c.open()
+		for _, s := range tt.segments {
+			if s == "" {
+				c.s(tcpACK, answer)
+			} else {
+				c.c(tcpACK, s)
+			}
+			c.at += time.Millisecond
+		}
+		var got string
+		for i, data := range g.through {
+			if g.from[i] == c.client.Port() {
+				got += data
+			}
+		}
+		if got != tt.through || len(g.expired) > 0 {
+			t.Errorf("%s: %q got through, want %q; %q expired", tt.name, got, tt.through, g.expired)
+		}
+	}
+	g := newGate(t, options{flows: 64})
+	for i, name := range []string{"one.example.org", "two.example.org", blocked} {
+		g.send(packet{at: time.Duration(i) * time.Second, src: endpoint(client1), dst: endpoint(resolver), proto: protoUDP, data: []byte(dnsQuery(name))})
+		if n := len(g.through); n != min(i+1, 2) {
+			t.Errorf("%s: %d questions got through", name, n)
+		}
 	}
 }
 
@@ -466,13 +517,17 @@ func TestHeldKilled(t *testing.T) {
 // TestHeldFinalRestart: a flow that is final is asked about anew after a restart.
 func TestHeldFinalRestart(t *testing.T) {
 	g := newGate(t, options{flows: 64})
-	c := g.talk(client1, web)
+	c := g.talk(client1, odd)
 	c.open()
-	c.c(tcpACK, httpGet)
-	c.s(tcpACK, "HTTP/1.1 200 OK\r\n\r\n")
+	for range 40 {
+		c.c(tcpACK, noise)
+	}
+	if n := g.r.count(cAsked); n != 1 {
+		t.Fatalf("asked %d times, want once", n)
+	}
 	g.said, g.dropped = nil, map[[2]uint64]bool{}
 	g.r.kill()
-	c.c(tcpACK, "more")
+	c.c(tcpACK, noise)
 	g.want("after a restart", "asked")
 }
 

@@ -198,7 +198,7 @@ func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissec
 	case verdict == dissect.Yes || verdict == dissect.YesMore && spent:
 		w.classify(slot, r, x, true)
 	case verdict == dissect.YesMore:
-		w.classify(slot, r, x, false)
+		w.classify(slot, r, x, w.takesOver(x))
 	case verdict == dissect.No || spent:
 		w.finish(slot, r, x)
 	}
@@ -207,7 +207,7 @@ func (w *Worker) verdict(slot uint32, r *flow.Record, x *session, verdict dissec
 // follow shows a later packet to the protocol of a classified flow.
 func (w *Worker) follow(slot uint32, r *flow.Record, v *view, fromServer bool, x *session) {
 	spec, ok := w.protocolOf(r)
-	if !ok || spec.Follow == nil {
+	if !ok || w.followOf(spec) == nil {
 		r.Clear(flow.Follow)
 		r.Set(flow.Final)
 		w.inspect.end(slot)
@@ -252,7 +252,27 @@ func (w *Worker) showFollow(spec *dissect.Spec) (v dissect.Verdict) {
 			v = dissect.No
 		}
 	}()
-	return spec.Follow(&w.in, &w.out)
+	return w.followOf(spec)(&w.in, &w.out)
+}
+
+// takesOver reports whether a protocol's Again goes on with a flow whose first request
+// is whole: another may come before the answer.
+func (w *Worker) takesOver(x *session) bool {
+	spec := x.trial.Chosen()
+	if w.held.rings == nil || spec.Again == nil || x.flight {
+		return false
+	}
+	w.held.peek.Reset()
+	return spec.Again(&w.in, w.held.peek) == dissect.More
+}
+
+// followOf returns what is shown the later packets of a protocol's flows, nil for
+// nothing.
+func (w *Worker) followOf(spec *dissect.Spec) func(*dissect.Input, *dissect.Result) dissect.Verdict {
+	if w.held.rings != nil && spec.Again != nil {
+		return spec.Again
+	}
+	return spec.Follow
 }
 
 // panicked counts a dissector's bug and says where, once in a while (the handler
