@@ -55,3 +55,44 @@ func TestParseResponse(t *testing.T) {
 		}
 	}
 }
+
+// TestAgainHTTP: what the newest packet of a connection brings.
+func TestAgainHTTP(t *testing.T) {
+	const one, two = "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n", "GET http://two.example/ HTTP/1.1\r\nHost: three.example\r\n\r\n"
+	chunked := "POST / HTTP/1.1\r\nHost: one.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, tt := range []struct {
+		before, packet string
+		v              Verdict
+		host           string
+		unfinished     bool
+	}{
+		{"", one, More, "one.example", false},
+		{one, one, More, "one.example", false},
+		{one, two, More, "two.example", false},
+		{one, two + one, More, "two.example", false},
+		{one, one + two, More, "two.example", false},
+		{one, two[:40], More, "", true},
+		{one, two[:1], More, "", true},
+		{one + two[:40], two[40:], More, "two.example", false},
+		{one, one + two[:9], More, "one.example", true},
+		{one, "\x16\x03\x01", Yes, "", false},
+		{one, "CONNECT two.example:443 HTTP/1.1\r\n\r\n", Yes, "", false},
+		{one, "GET / HTTP/1.1\r\nHost: two.example\r\nUpgrade: websocket\r\n\r\n", Yes, "", false},
+		{"POST / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 3\r\n\r\nGE", "T" + two, More, "two.example", false},
+		{"POST / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 300\r\n\r\n", two, More, "", false},
+		{"POST / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 3x\r\n\r\n", two, Yes, "", false},
+		{chunked, "A;x=y\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n" + two, More, "two.example", false},
+		{chunked, "3\r\nGET", More, "", false},
+		{chunked, "ffffffff\r\n" + two, More, "", false},
+		{chunked, "nonsense\r\n", Yes, "", false},
+	} {
+		in, out := newInput(), new(Result)
+		in.Client = append(in.Client, tt.before+tt.packet...)
+		in.Packet = in.Client[len(tt.before):]
+		v := againHTTP(in, out)
+		if v != tt.v || string(out.Host()) != tt.host || out.IsRenamed() != (tt.host != "") || v == More && out.IsUnfinished() != tt.unfinished {
+			t.Errorf("%q behind %q: verdict %d, host %q, unfinished %v, want %d, %q, %v", tt.packet, tt.before,
+				v, out.Host(), out.IsUnfinished(), tt.v, tt.host, tt.unfinished)
+		}
+	}
+}

@@ -173,6 +173,9 @@ func sampleBytes(l string) ([]byte, error) {
 	return out, nil
 }
 
+// again takes what Spec.Again says in play.
+var again Result
+
 // play shows a sample packet by packet to trial, as a worker does, and returns the
 // verdict, the protocol and how many packets it took to the first Yes.
 // Findings of Follow are added to those of Detect.
@@ -201,6 +204,10 @@ func (s *sample) play(trial *Trial, in *Input, out, more *Result, visit func()) 
 			if visit != nil {
 				visit()
 			}
+		}
+		if c := trial.Chosen(); c != nil && c.Again != nil { // what it says, others test
+			again.Reset()
+			c.Again(in, &again)
 		}
 		if v == No {
 			return v, i + 1
