@@ -121,7 +121,7 @@ func (w *Worker) end(slot uint32, r *flow.Record, reason event.EndReason) {
 	}
 	if x := w.inspect.get(slot); x != nil {
 		w.finish(slot, r, x)
-	} else if !r.Has(flow.Final|flow.Classified|flow.Follow|flow.Pending) {
+	} else if !r.Has(flow.Final | flow.Classified | flow.Follow | flow.Pending) {
 		w.fresh(r, nil)
 		w.guess(r)
 		r.Set(flow.Final)
