@@ -150,7 +150,7 @@ func (d *dump) stop(t testing.TB) {
 // needTools skips where the programs are missing.
 func needTools(t testing.TB) {
 	t.Helper()
-	netns.NeedTool(t, "tcpdump", "curl", "openssl", "dnsmasq", "dig", "ssh", "ssh-keygen", "sshd", "iperf3")
+	netns.NeedTool(t, "tcpdump", "curl", "openssl", "dnsmasq", "dig", "ssh", "ssh-keygen", "sshd", "iperf3", "aria2c")
 }
 
 // background starts a client that runs as long as the test.

@@ -2,6 +2,7 @@ package live
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"weir/tests/e2e"
@@ -26,6 +27,7 @@ func TestPrograms(t *testing.T) {
 	ssh := l.serveSSH(t)
 	l.start(t, "listening", quic(t), "serve", ":443")
 	l.start(t, "Server listening", "iperf3", "-s", "--forceflush")
+	file := l.serveTorrent(t)
 
 	before := l.frames(t)
 	w, d := l.watch(t), l.dump(t)
@@ -50,6 +52,7 @@ func TestPrograms(t *testing.T) {
 	ask(quic(t), "ask", "["+server6+"]:443", quicName)
 	ask("iperf3", "-c", server4, "-n", "8M")
 	ask("iperf3", "-c", server6, "-u", "-b", "20M", "-n", "1M")
+	l.fetchTorrent(t, file)
 
 	w.caughtUp(t, l, before)
 	total := l.frames(t) - before
@@ -72,6 +75,9 @@ func TestPrograms(t *testing.T) {
 		if !got.has(f.port, f.protocol, f.host) {
 			t.Errorf("no flow to port %d is %s of %q:\n%s", f.port, f.protocol, f.host, join(got.lines()))
 		}
+	}
+	if !slices.ContainsFunc(got, func(f flow) bool { return f.ServerPort == seederPort && f.Protocol == "bittorrent" }) {
+		t.Errorf("no flow to port %d is bittorrent:\n%s", seederPort, join(got.lines()))
 	}
 	t.Logf("%d frames, %d flows:\n%s", total, len(got), join(got.lines()))
 }
