@@ -167,17 +167,25 @@ func ringctl(t testing.TB, dir string, args ...string) ([]byte, error) {
 	return bytes.TrimSpace(out), err
 }
 
-// frames returns how many frames an interface has sent and received since it was
-// made. Super-packets count once, as they do for who captures them.
+// frames returns how many frames s0 has sent and received since it was made.
+// Super-packets count once, as they do for who captures them.
 func (l *lab) frames(t testing.TB) uint64 {
 	t.Helper()
+	packets, _ := l.traffic(t)
+	return packets
+}
+
+// traffic is frames, with their bytes: Ethernet headers are among them.
+func (l *lab) traffic(t testing.TB) (packets, bytes uint64) {
+	t.Helper()
 	var links []struct {
-		Stats64 struct{ RX, TX struct{ Packets uint64 } }
+		Stats64 struct{ RX, TX struct{ Packets, Bytes uint64 } }
 	}
 	if err := json.Unmarshal([]byte(l.server.Run(t, "ip", "-json", "-s", "link", "show", "dev", "s0")), &links); err != nil || len(links) != 1 {
 		t.Fatalf("ip -s link show dev s0: %v, %d links", err, len(links))
 	}
-	return links[0].Stats64.RX.Packets + links[0].Stats64.TX.Packets
+	s := &links[0].Stats64
+	return s.RX.Packets + s.TX.Packets, s.RX.Bytes + s.TX.Bytes
 }
 
 // caughtUp waits until capd has seen every frame of the interface since the count
