@@ -37,11 +37,13 @@ type tally struct {
 	frames   uint64
 	time     uint64
 	kernel   source.Stats
-	hold     []uint64 // as holdCounters; nil where nothing is held
+
+	truncated uint64   // of those delivered
+	hold      []uint64 // as holdCounters; nil where nothing is held
 }
 
 // kernelCounters stand behind those of frames in capd's counter file.
-var kernelCounters = []string{"kernel_received", "kernel_dropped", "kernel_freezes", "skipped"}
+var kernelCounters = []string{"kernel_received", "kernel_dropped", "kernel_freezes", "skipped", "truncated"}
 
 // openLive opens the rings of all threads, not yet their sockets.
 func openLive(env *daemon.Env, dump <-chan os.Signal, must bool) (l *live, err error) {
@@ -180,7 +182,7 @@ func (l *live) report(n int, t tally) {
 	defer l.mu.Unlock()
 	l.all[n] = t
 	all := sum(l.all)
-	more := []uint64{all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped}
+	more := []uint64{all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped, all.truncated}
 	l.export(&all.outcomes, all.frames, all.time, append(more, all.hold...)...)
 }
 
@@ -194,6 +196,7 @@ func sum(list []tally) (s tally) {
 		s.frames += t.frames
 		s.time = max(s.time, t.time)
 		s.kernel = addStats(s.kernel, t.kernel)
+		s.truncated += t.truncated
 		if s.hold == nil {
 			s.hold = make([]uint64, len(t.hold))
 		}

@@ -30,6 +30,8 @@ type thread struct {
 	past  source.Stats  // of sources that were closed
 	beat  time.Time
 
+	toldTruncated bool
+
 	inline     *inline // src, if packets of it are held
 	generation uint16  // tells the packets of this capd from those of one before
 }
@@ -123,6 +125,7 @@ func (t *thread) open() error {
 	t.src = src
 	t.inline, _ = src.(*inline)
 	t.live.log.Info("capturing", "from", t.name(), "thread", t.n)
+	t.tellDown()
 	return nil
 }
 
@@ -209,7 +212,8 @@ func (t *thread) housekeep() error {
 }
 
 func (t *thread) report() {
-	r := tally{outcomes: t.steer.Counters(), frames: t.steer.Frames(), time: t.steer.Time(), kernel: t.past}
+	t.tellTruncated()
+	r := tally{outcomes: t.steer.Counters(), frames: t.steer.Frames(), time: t.steer.Time(), truncated: t.steer.Truncated(), kernel: t.past}
 	if t.src != nil {
 		r.kernel = addStats(r.kernel, t.src.Stats())
 	}

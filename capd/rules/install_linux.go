@@ -45,6 +45,7 @@ func (r *Ruleset) Install(log *slog.Logger) (Report, error) {
 		return Report{}, fmt.Errorf("install capture rules, mode %s: %w", r.cfg.Mode, explain(err))
 	}
 	log.Info("capture rules installed", "mode", string(r.cfg.Mode), "tables", strings.Join(rep.Tables, ", "), "by", rep.Way, "taken_over", rep.TakenOver)
+	r.tellReversePath(log)
 	return rep, nil
 }
 

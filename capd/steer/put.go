@@ -48,6 +48,7 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 	r.urgent = r.urgent || held
 	switch {
 	case s.put(r, pkt.KindPacket, s.prefix[:], b):
+		s.truncated += uint64(p.Fields.Flags & pkt.FlagTruncated / pkt.FlagTruncated)
 		return Delivered, nil
 	case s.cfg.Drop:
 		r.drop(uint64(p.Fields.WireLen))

@@ -102,6 +102,8 @@ type Steerer struct {
 	started  bool
 	pending  int // frames since the last publication
 
+	truncated uint64
+
 	desc   [pkt.DescSize]byte
 	prefix [pkt.PrefixSize]byte
 }
@@ -137,6 +139,10 @@ func New(cfg Config) (*Steerer, error) {
 
 // Counters returns what became of the frames so far. Their sum is Frames.
 func (s *Steerer) Counters() Counters { return s.count }
+
+// Truncated returns how many of the delivered packets are in the rings without their
+// end, because the capture or the ring has no room for it.
+func (s *Steerer) Truncated() uint64 { return s.truncated }
 
 // Frames returns how many frames were steered.
 func (s *Steerer) Frames() uint64 { return s.ordinal }

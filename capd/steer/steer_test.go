@@ -310,6 +310,13 @@ func TestLongFrame(t *testing.T) {
 	if len(m.records[0].frame) != 100 || d.CapLen() != 100 || d.WireLen() != 354 || d.L4Len() != 300 || d.Flags()&pkt.FlagTruncated == 0 {
 		t.Errorf("%d bytes, captured %d, wire %d, payload %d, flags %#x", len(m.records[0].frame), d.CapLen(), d.WireLen(), d.L4Len(), d.Flags())
 	}
+	if n := s.Truncated(); n != 1 {
+		t.Errorf("Truncated() = %d after a long frame, want 1", n)
+	}
+	steerAll(t, s, outer(6, tcp(1, 2, "short")))
+	if n := s.Truncated(); n != 1 {
+		t.Errorf("Truncated() = %d after a short one more, want 1", n)
+	}
 }
 
 // nullRing takes all and keeps nothing.

@@ -13,7 +13,7 @@ import (
 )
 
 // configure writes the configuration of this job and has it checked: by the reader
-// that all daemons share, and by policyd.
+// that all daemons share, by capd where it compiles a filter, and by policyd.
 func (j *job) configure(ctx context.Context) error {
 	if err := j.linkPolicy(); err != nil {
 		return err
@@ -24,6 +24,11 @@ func (j *job) configure(ctx context.Context) error {
 	c, err := config.Load(j.conf)
 	if err != nil {
 		return &policyError{err.Error()}
+	}
+	if j.Filter != "" {
+		if err := j.ask(ctx, "capd", "-check", "-config", j.conf); err != nil {
+			return err
+		}
 	}
 	if err := j.giveCatalog(ctx, c); err != nil {
 		return err

@@ -154,6 +154,9 @@ func (w *watcher) lawful(t testing.TB) uint64 {
 	if c["kernel_dropped"] != 0 || c["kernel_freezes"] != 0 || c["ring_full"] != 0 {
 		t.Errorf("packets were lost: %v", c)
 	}
+	if c["truncated"] != 0 {
+		t.Errorf("%d packets are in the rings without their ends", c["truncated"])
+	}
 	if c["kernel_received"] != c["frames"] {
 		t.Errorf("capd took %d frames from the kernel, has outcomes of %d", c["kernel_received"], c["frames"])
 	}
@@ -179,7 +182,9 @@ func (l *lab) frames(t testing.TB) uint64 {
 func (l *lab) traffic(t testing.TB) (packets, bytes uint64) {
 	t.Helper()
 	var links []struct {
-		Stats64 struct{ RX, TX struct{ Packets, Bytes uint64 } }
+		Stats64 struct {
+			RX, TX struct{ Packets, Bytes uint64 }
+		}
 	}
 	if err := json.Unmarshal([]byte(l.server.Run(t, "ip", "-json", "-s", "link", "show", "dev", "s0")), &links); err != nil || len(links) != 1 {
 		t.Fatalf("ip -s link show dev s0: %v, %d links", err, len(links))
