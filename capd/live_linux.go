@@ -129,6 +129,8 @@ func (l *live) run(ctx context.Context) error {
 			}
 		})
 	}
+	go l.guard(ctx)
+	go l.assure(ctx)
 	l.ready()
 	l.watch(ctx, events)
 	wg.Wait()

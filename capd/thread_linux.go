@@ -12,6 +12,7 @@ import (
 	"weir/capd/filter"
 	"weir/capd/source"
 	"weir/capd/steer"
+	"weir/capd/watchdog"
 	"weir/proto/config"
 	"weir/shm/pktring"
 )
@@ -29,6 +30,7 @@ type thread struct {
 	back  chan struct{} // something became of the interface
 	past  source.Stats  // of sources that were closed
 	beat  time.Time
+	pulse watchdog.Pulse
 
 	toldTruncated bool
 
@@ -199,6 +201,7 @@ func (t *thread) pin() error {
 
 // housekeep runs once a batch; what costs runs at most every 100 ms.
 func (t *thread) housekeep() error {
+	t.pulse.Beat()
 	now := time.Now()
 	if now.Sub(t.beat) < 100*time.Millisecond {
 		return nil

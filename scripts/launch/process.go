@@ -42,13 +42,20 @@ func (p *process) start(j *job, ends chan<- *process) error {
 	// Nobody outlives the launcher, however it ends. The keyboard's signals are for the
 	// launcher, which passes them on: a daemon takes a second one for impatience.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	stop, watch, err := keep(j, p.name, cmd)
+	if err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
+		stop()
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
+	go watch()
 	p.cmd = cmd
 	p.live++
 	go func() {
 		p.err = cmd.Wait()
+		stop()
 		ends <- p
 	}()
 	return nil
