@@ -119,3 +119,19 @@ Pss:                   3 kB
 		t.Errorf("pss = %d, %d, %v, want %d, %d", all, rings, err, 23<<10, 20<<10)
 	}
 }
+
+// TestBlastFrames: each is of another flow, whole and of the smallest length.
+func TestBlastFrames(t *testing.T) {
+	seen := map[string]bool{}
+	frames := blastFrames(4096)
+	for _, f := range frames {
+		ports := string(f[34:38])
+		seen[string(f[26:34])+ports] = true
+		if len(f) != 60 || int(binary.BigEndian.Uint16(f[16:]))+14 != len(f) || int(binary.BigEndian.Uint16(f[38:]))+34 != len(f) {
+			t.Fatalf("frame of %d bytes, IP %d, UDP %d", len(f), binary.BigEndian.Uint16(f[16:]), binary.BigEndian.Uint16(f[38:]))
+		}
+	}
+	if len(frames) != 4096 || len(seen) != len(frames) {
+		t.Errorf("%d frames of %d flows, want 4096 of each", len(frames), len(seen))
+	}
+}

@@ -44,6 +44,7 @@ var suites = []suite{
 	{"pipeline", benchPipeline},
 	{"set", benchSetMemory},
 	{"inline", benchInline},
+	{"live", benchLive},
 	{"agreement", benchAgreement},
 }
 

@@ -11,6 +11,7 @@ var roles = map[string]func(args []string) error{
 	"ping-answer":   answerPings,
 	"worker":        workApart,
 	"answer":        answer,
+	"blast":         blast,
 	"connect":       connect,
 }
 
