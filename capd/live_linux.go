@@ -38,12 +38,13 @@ type tally struct {
 	time     uint64
 	kernel   source.Stats
 
+	lean      uint64   // delivered without their bytes
 	truncated uint64   // of those delivered
 	hold      []uint64 // as holdCounters; nil where nothing is held
 }
 
 // kernelCounters stand behind those of frames in capd's counter file.
-var kernelCounters = []string{"kernel_received", "kernel_dropped", "kernel_freezes", "skipped", "truncated"}
+var kernelCounters = []string{"kernel_received", "kernel_dropped", "kernel_freezes", "skipped", "truncated", "header_only"}
 
 // openLive opens the rings of all threads, not yet their sockets.
 func openLive(env *daemon.Env, dump <-chan os.Signal, must bool) (l *live, err error) {
@@ -184,7 +185,7 @@ func (l *live) report(n int, t tally) {
 	defer l.mu.Unlock()
 	l.all[n] = t
 	all := sum(l.all)
-	more := []uint64{all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped, all.truncated}
+	more := []uint64{all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped, all.truncated, all.lean}
 	l.export(&all.outcomes, all.frames, all.time, append(more, all.hold...)...)
 }
 
@@ -197,6 +198,7 @@ func sum(list []tally) (s tally) {
 		}
 		s.frames += t.frames
 		s.time = max(s.time, t.time)
+		s.lean += t.lean
 		s.kernel = addStats(s.kernel, t.kernel)
 		s.truncated += t.truncated
 		if s.hold == nil {

@@ -34,6 +34,7 @@ type thread struct {
 
 	toldTruncated bool
 
+	finals     *finals // nil: all packets go with their bytes
 	inline     *inline // src, if packets of it are held
 	generation uint16  // tells the packets of this capd from those of one before
 }
@@ -108,6 +109,10 @@ func (l *live) addThread(iface string, open func() (source.Live, error)) (err er
 	if isInline(&l.cfg.Capture) {
 		cfg.Holder = t
 	}
+	if l.cfg.Capture.HeaderOnly {
+		t.finals = newFinals(&l.base)
+		cfg.Finals = t.finals
+	}
 	t.steer, err = steer.New(cfg)
 	return err
 }
@@ -147,7 +152,13 @@ func (t *thread) run(ctx context.Context) error {
 	if err := t.pin(); err != nil {
 		return err
 	}
-	return pktring.Guard(t.rings, func() error { return t.loop(ctx) })
+	work := func() error { return t.loop(ctx) }
+	if t.finals != nil {
+		defer t.finals.close()
+		bare := work
+		work = func() error { return t.finals.Run(bare) }
+	}
+	return pktring.Guard(t.rings, work)
 }
 
 func (t *thread) loop(ctx context.Context) error {
@@ -210,13 +221,16 @@ func (t *thread) housekeep() error {
 	if err := upkeep(t.rings); err != nil {
 		return err
 	}
+	if t.finals != nil {
+		t.finals.look()
+	}
 	t.report()
 	return nil
 }
 
 func (t *thread) report() {
 	t.tellTruncated()
-	r := tally{outcomes: t.steer.Counters(), frames: t.steer.Frames(), time: t.steer.Time(), truncated: t.steer.Truncated(), kernel: t.past}
+	r := tally{outcomes: t.steer.Counters(), frames: t.steer.Frames(), time: t.steer.Time(), truncated: t.steer.Truncated(), kernel: t.past, lean: t.steer.HeaderOnly()}
 	if t.src != nil {
 		r.kernel = addStats(r.kernel, t.src.Stats())
 	}

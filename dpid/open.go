@@ -17,6 +17,7 @@ import (
 	"weir/proto/config"
 	"weir/proto/flowkey"
 	"weir/shm/evtring"
+	"weir/shm/hashset"
 	"weir/shm/layout"
 	"weir/shm/pktring"
 	"weir/shm/stat"
@@ -38,6 +39,7 @@ type files struct {
 	slab    *layout.Mapping
 	hints   *layout.Mapping
 	others  []*layout.Mapping
+	finals  *hashset.Writer // live: flows whose packets capd may pass on without payload
 	counter *stat.File
 	catalog *catalog.Catalog
 	seed    flowkey.Seed
@@ -79,6 +81,9 @@ func openFiles(ctx context.Context, cfg *config.Config, n int, log *slog.Logger)
 	if err := f.openAnswers(cfg, root, n, tag); err != nil {
 		return f, err
 	}
+	if err := f.openFinals(cfg, root, n, tag); err != nil {
+		return f, err
+	}
 	return f, f.openOthers(ctx, cfg, root, n)
 }
 
@@ -103,6 +108,17 @@ func (f *files) openAnswers(cfg *config.Config, root layout.Root, n int, tag uin
 		f.answers = append(f.answers, p)
 	}
 	return nil
+}
+
+// openFinals makes or takes over the set of final flows, where capd asks it.
+func (f *files) openFinals(cfg *config.Config, root layout.Root, n int, tag uint32) (err error) {
+	if offline(cfg) || !cfg.Capture.HeaderOnly {
+		return nil
+	}
+	f.finals, err = hashset.Create(hashset.Config{
+		Path: root.Final(n), Name: fmt.Sprintf("final flows of worker %d", n), Entries: geometry(cfg).Flows, Tag: tag, Mode: 0o640,
+	})
+	return err
 }
 
 // hold is how long capd holds a packet for an answer, 0 when it does not.
@@ -184,6 +200,9 @@ func (f *files) build(cfg *config.Config, n int, log *slog.Logger) (*worker.Work
 	if err != nil {
 		return nil, err
 	}
+	if f.finals != nil {
+		f.finals.About(table.ID())
+	}
 	tables := [][]byte{f.hints.Bytes()}
 	for _, m := range f.others {
 		tables = append(tables, m.Bytes())
@@ -195,7 +214,7 @@ func (f *files) build(cfg *config.Config, n int, log *slog.Logger) (*worker.Work
 		Hold: hold(cfg),
 	}, worker.Parts{
 		Rings: f.rings, Verdicts: f.answers, Events: f.events, Table: table, Adopted: adopted, Hints: hint.NewWriter(f.hints.Bytes()),
-		Names: hint.NewReader(tables), Catalog: f.catalog, Places: places(cfg, log), Export: f.export, Log: log,
+		Names: hint.NewReader(tables), Catalog: f.catalog, Finals: f.finals, Places: places(cfg, log), Export: f.export, Log: log,
 	}), nil
 }
 
@@ -241,6 +260,9 @@ func (f *files) close() {
 		if m != nil {
 			_ = m.Close()
 		}
+	}
+	if f.finals != nil {
+		_ = f.finals.Close()
 	}
 	if f.counter != nil {
 		_ = f.counter.Close()

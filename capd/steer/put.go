@@ -46,8 +46,13 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 	p.Prefix.Encode(s.prefix[:])
 	r := &s.rings[w]
 	r.urgent = r.urgent || held
+	prefix := s.prefix[:]
+	if s.unwanted(w, len(b)) {
+		prefix, b = nil, nil
+		s.lean++
+	}
 	switch {
-	case s.put(r, pkt.KindPacket, s.prefix[:], b):
+	case s.put(r, pkt.KindPacket, prefix, b):
 		s.truncated += uint64(p.Fields.Flags & pkt.FlagTruncated / pkt.FlagTruncated)
 		return Delivered, nil
 	case s.cfg.Drop:
@@ -57,8 +62,22 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 		}
 		return RingFull, nil
 	}
-	return Delivered, s.putLater(ctx, r, s.prefix[:], b)
+	return Delivered, s.putLater(ctx, r, prefix, b)
 }
+
+// unwanted reports whether nobody wants the n bytes of the packet s.p: its flow is
+// final, and it is neither held nor the begin of another connection on the same ports.
+func (s *Steerer) unwanted(w, n int) bool {
+	f := &s.p.Fields
+	return s.cfg.Finals != nil && n > pkt.ShortFrame && f.Flags&pkt.FlagNFQ == 0 && f.TCPFlags&tcpSYN == 0 &&
+		s.cfg.Finals.Final(w, f.HashLo, f.HashHi)
+}
+
+// tcpSYN is the flag of RFC 9293 section 3.1.
+const tcpSYN = 0x02
+
+// HeaderOnly returns how many packets went to their worker without their bytes.
+func (s *Steerer) HeaderOnly() uint64 { return s.lean }
 
 // hold reports whether the packet s.p of worker w is held. If not, it waits for nobody.
 func (s *Steerer) hold(w int) bool {

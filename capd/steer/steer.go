@@ -43,6 +43,13 @@ type Holder interface {
 	Refused()
 }
 
+// Finals is what workers say of flows whose inspection is over.
+type Finals interface {
+	// Final reports whether worker w wants no bytes of the flow of that hash. It may
+	// be wrong, at the cost of the bytes.
+	Final(w int, lo, hi uint64) bool
+}
+
 const (
 	// batch is how many frames are read between two publications: enough that
 	// the store of the tail and a wake-up cost little, few enough that a
@@ -72,6 +79,9 @@ type Config struct {
 	// netfilter queue.
 	Holder Holder
 
+	// Finals, if not nil, knows flows whose bytes nobody wants any more.
+	Finals Finals
+
 	// Drop says that the stream waits for nobody, as that of an interface: a
 	// packet that finds no room in its ring is counted as RingFull, a tick is
 	// left out.
@@ -97,6 +107,7 @@ type Steerer struct {
 	maxFrame int
 
 	ordinal  uint64 // of the frame at hand: how many were before it in the run
+	lean     uint64 // packets that went without their bytes
 	now      uint64 // highest packet time so far
 	lastTick uint64
 	started  bool

@@ -41,7 +41,9 @@ func (v *view) seq() uint32 {
 func (w *Worker) packet(d pkt.Descriptor, payload []byte) {
 	v := view{d: d}
 	slot, r := w.find(d)
-	if r == nil || !r.Has(flow.Final) {
+	if r != nil && r.Has(flow.Final) {
+		w.finals.note(d, payload)
+	} else {
 		if payload != nil && !v.parse(payload) {
 			w.count(cUnparsed)
 			return
@@ -51,11 +53,14 @@ func (w *Worker) packet(d pkt.Descriptor, payload []byte) {
 				r = nil
 			}
 		}
+		if r != nil && !v.full { // of a flow that is inspected
+			w.finals.remove(d.HashLo(), d.HashHi())
+		}
 	}
 	if r != nil {
 		r = w.table.Touch(slot)
 	} else if !v.full {
-		w.count(cOrphans)
+		w.blind(d)
 		return
 	} else if slot, r = w.create(&v); r == nil {
 		w.count(cNoRoom)

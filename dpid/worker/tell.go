@@ -128,7 +128,7 @@ func (w *Worker) end(slot uint32, r *flow.Record, reason event.EndReason) {
 		w.hinted(slot, r, true)
 	}
 	if r.Has(flow.Pending) {
-		w.table.Detach(slot, r)
+		w.detach(slot, r)
 		r.SetReason(uint8(reason))
 		return
 	}
@@ -146,7 +146,7 @@ func (w *Worker) endNow(slot uint32, r *flow.Record, reason event.EndReason) {
 }
 
 func (w *Worker) publishEnd(slot uint32, r *flow.Record, reason event.EndReason) {
-	w.table.Detach(slot, r)
+	w.detach(slot, r)
 	w.emit(event.FlowEnd, r, uint8(reason))
 	w.count(cEnded)
 	w.table.Release(slot)

@@ -24,6 +24,7 @@ import (
 	"weir/proto/flowkey"
 	"weir/proto/pkt"
 	"weir/shm/evtring"
+	"weir/shm/hashset"
 	"weir/shm/pktring"
 )
 
@@ -56,6 +57,7 @@ type Parts struct {
 	Hints   *hint.Writer
 	Names   *hint.Reader
 	Catalog *catalog.Catalog      // nil: flows get no application
+	Finals  *hashset.Writer       // final flows, which capd asks for; nil: it does not
 	Places  *place.Book           // nil: flows do not say where their ends are
 	Export  func(counters []byte) // shows the counters to others; u64 words
 	// Verdicts are the rings of answers to the capture threads, for Settings.Hold.
@@ -79,6 +81,7 @@ type Worker struct {
 	inspect sessions
 	held    held
 	snap    snapshots
+	finals  finals
 	stats   statsWalk
 	key     flowkey.Key // of the packet or flow at hand
 	told    flowkey.Key // of the flow whose event is written
@@ -102,6 +105,7 @@ type Worker struct {
 func New(set Settings, part Parts) *Worker {
 	w := &Worker{set: set, part: part, table: part.Table, events: part.Events, live: !set.Offline}
 	w.ended = make([]bool, len(part.Rings))
+	w.finals.set = part.Finals
 	w.timeouts(set.Timeouts)
 	w.inspect.init(max(set.Contexts, 16), part.Table.Cap())
 	w.held.init(part.Verdicts, set.Hold, part.Table.Cap())
@@ -263,6 +267,7 @@ func (w *Worker) commit(i, n int) {
 		ring.Release(n)
 	}
 	w.table.Commit()
+	w.finals.commit(w.table)
 }
 
 // descriptor handles one record of a ring.
@@ -345,6 +350,9 @@ func (w *Worker) housekeeping(busy bool) error {
 	}
 	if w.part.Places != nil {
 		w.part.Places.Refresh()
+	}
+	if w.finals.set != nil {
+		w.finals.set.Beat()
 	}
 	w.requests()
 	w.startStats()

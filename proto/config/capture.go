@@ -23,6 +23,8 @@ type Capture struct {
 
 	Local []netip.Prefix // networks that are ours; nil = the private ones
 
+	HeaderOnly bool // live: packets of flows whose inspection is over go on without their bytes
+
 	Interfaces []Interface // in order of appearance
 	TPacket    TPacket
 	NFQueue    NFQueue
@@ -148,7 +150,7 @@ const DefaultMarkMask = 0xff000000
 
 func defaultCapture() Capture {
 	return Capture{
-		Source: SourcePCAP,
+		Source: SourcePCAP, HeaderOnly: true,
 		TPacket: TPacket{
 			Fanout: FanoutHash, Defrag: true, BlockSize: 1 * MiB, Blocks: 16,
 			// Below what a person or a timer notices, and only 125 wake-ups a second of a quiet link.

@@ -47,7 +47,7 @@ mark_mask = 0x3f00
 	}
 	roundTrip(t, c)
 	want := Capture{
-		Source: SourceNFQueue, Threads: 4, CPUs: []int{2, 3}, Filter: `not port 22 and host "a"`,
+		Source: SourceNFQueue, Threads: 4, CPUs: []int{2, 3}, Filter: `not port 22 and host "a"`, HeaderOnly: true,
 		Interfaces: []Interface{{Name: "br-lan", Role: RoleLAN}, {Name: "eth0.2", Role: RoleWAN}, {Name: "wg0"}},
 		TPacket:    TPacket{Fanout: FanoutQM, Rollover: true, BlockSize: 128 * KiB, Blocks: 64, Retire: time.Millisecond},
 		NFQueue: NFQueue{

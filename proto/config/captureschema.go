@@ -27,6 +27,7 @@ func (c *Capture) fields() []field {
 		number("pace", &c.Pace, "0.0 = as fast as possible, 1.0 = as recorded, N = N times as fast.", 0, 1e6),
 		integer("threads", &c.Threads, "Sockets per interface (tpacket) or queues (nfqueue), a thread each; 0 = derived from the CPUs.", 0, MaxThreads),
 		integers("cpus", &c.CPUs, "CPUs to pin capture threads to, in turn; empty = not pinned.", 0, 4095),
+		boolean("header_only", &c.HeaderOnly, "Live: longer packets of flows whose inspection is over go to the workers without their bytes."),
 		text("filter", &c.Filter, "tcpdump expression, such as \"not port 22\"; other packets are not seen; empty = all.", nil),
 		texts("local", &c.Local, "Networks that are ours; empty = private and link-local ones. Live, those of interfaces with role lan are too.", netip.Prefix.String,
 			func(_ *node, s string) (netip.Prefix, error) { return parseNetwork(s) }),

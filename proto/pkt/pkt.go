@@ -32,6 +32,10 @@ const (
 	PrefixSize = 16
 )
 
+// ShortFrame is the length in bytes up to which a captured frame always travels with
+// its descriptor: to copy it costs less than to ask whether anybody wants it.
+const ShortFrame = 192
+
 // Kind says what a descriptor stands for.
 type Kind uint8
 
