@@ -109,16 +109,6 @@ func New(cfg Config) *Box {
 // may be held. It is as old as lookEvery at most.
 func (b *Box) Answers(w int) bool { return b.alive[w].Load() && b.policy.Load() }
 
-// Anybody reports whether packets of some flow may be held.
-func (b *Box) Anybody() bool {
-	for w := range b.alive {
-		if b.Answers(w) {
-			return true
-		}
-	}
-	return false
-}
-
 // Broken returns how many rings were given up because their memory was lost or made no
 // sense.
 func (b *Box) Broken() uint64 { return b.broken.Load() }

@@ -59,8 +59,9 @@ func (t *Table) has(f, id uint32) bool {
 }
 
 // judge treats all held packets of a flow as the verdict says, and later ones, too,
-// where nobody is to be asked about them. The answer to a packet that has gone
-// meanwhile still holds, unless the flow began anew behind it.
+// where nobody is to be asked about them; the answer to a packet that has gone meanwhile
+// still holds, unless the flow began anew behind it. A verdict that may change is one on
+// the packets up to the one that was asked about: the next may name another host.
 func (t *Table) judge(r verdict.Record) {
 	v, bits := r.Verdict(), r.Bits()
 	if v > mark.Reject {
@@ -72,17 +73,18 @@ func (t *Table) judge(r verdict.Record) {
 		t.count.Late++
 		return
 	}
-	if v != mark.Accept || t.cfg.Layout.Decode(bits).Final {
-		t.known.judge(r.HashLo(), r.HashHi(), r.ID(), v, bits)
+	settled := v != mark.Accept || t.cfg.Layout.Decode(bits).Final
+	if settled {
+		t.known.judge(r.HashLo(), r.HashHi(), r.ID(), v, bits, t.now)
 	}
 	f := t.find(r.HashLo(), r.HashHi())
-	if f == none {
+	if f == none || !settled && !t.has(f, r.ID()) {
 		t.count.Late++
 		return
 	}
 	for more := true; more; {
 		p := &t.packets[t.flows[f].first]
-		more = p.next != none
+		more = p.next != none && (settled || p.id != r.ID())
 		t.count.Judged++
 		t.treat(p.id, p.mark, v, bits)
 		t.pop(f)

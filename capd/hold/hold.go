@@ -100,6 +100,7 @@ type Table struct {
 	oldest, newest uint32
 	held           int
 	known          memory
+	now            uint64 // as last told
 }
 
 // New returns an empty table.
@@ -140,11 +141,12 @@ func (t *Table) Deadline() (ns uint64, ok bool) {
 // true: then it is to be shown to the worker, who will answer. ask says that there is
 // somebody to ask.
 func (t *Table) Arrive(p *Packet, now uint64, ask bool) (held bool) {
+	t.now = now
 	f := t.find(p.HashLo, p.HashHi)
 	if p.Begin {
 		f = t.begin(f, p)
 	} else if e := t.known.find(p.HashLo, p.HashHi); e != nil {
-		if e.judged {
+		if e.holds(now) {
 			t.count.Known++
 			t.treat(p.ID, p.Mark, e.verdict, e.bits)
 			return false
@@ -200,6 +202,7 @@ func (t *Table) Refused() {
 
 // Expire treats the packets whose time is over at now (ns) as the configuration says.
 func (t *Table) Expire(now uint64) {
+	t.now = now
 	for t.oldest != none && t.packets[t.oldest].deadline <= now {
 		t.count.Expired++
 		t.queue.Verdict(t.packets[t.oldest].id, source.Verdict{Action: t.cfg.Expired})

@@ -134,6 +134,30 @@ func TestTable(t *testing.T) {
 			want: log{"1 1"}, count: Counters{Judged: 1},
 		},
 		{
+			name: "and says nothing about what came behind the question",
+			do: func(x *Table) {
+				x.Arrive(data(1, 1), 0, true)
+				x.Arrive(data(2, 1), 0, true)
+				x.Arrive(data(3, 1), 0, true)
+				x.Answer(judged(2, 1, mark.Accept, 0), Policy)
+				x.Answer(judged(2, 1, mark.Accept, 0), Policy)
+			},
+			want: log{"1 1", "2 1"}, count: Counters{Judged: 2, Late: 1},
+		},
+		{
+			name: "a verdict is forgotten when nothing comes",
+			do: func(x *Table) {
+				x.Arrive(data(1, 1), 0, true)
+				x.Answer(judged(1, 1, mark.Accept, final), Policy)
+				x.Arrive(data(2, 1), 20e9, true)
+				x.Arrive(data(3, 1), 40e9, true)
+				x.Arrive(data(4, 1), 70e9, true)
+				x.Release()
+			},
+			want:  log{"1 1 mark 0x80003f00", "2 1 mark 0x80003f00", "3 1 mark 0x80003f00", "4 1"},
+			count: Counters{Judged: 1, Known: 2, Left: 1},
+		},
+		{
 			name: "a connection that begins anew is judged anew",
 			do: func(x *Table) {
 				x.Arrive(data(1, 1), 0, true)

@@ -6,11 +6,23 @@ import "weir/proto/mark"
 // verdict on it.
 type known struct {
 	lo, hi  uint64
+	used    uint64 // ns: when a packet was treated so last
 	since   uint32 // packet number: answers to earlier ones are about another flow
 	stamp   uint32 // 0: the entry is free
 	bits    uint32
 	verdict mark.Verdict
 	judged  bool
+}
+
+// forget is after how long without a packet the verdict on a flow is forgotten, ns: less
+// than the kernel keeps the entry of a UDP flow, whose ports may be another's then.
+const forget = 30e9
+
+// holds reports whether the verdict is in force at now (ns), and keeps it so.
+func (k *known) holds(now uint64) bool {
+	k.judged = k.judged && now-k.used < forget
+	k.used = now
+	return k.judged
 }
 
 // follow keeps since within reach: numbers turn over, and a flow may outlive that.
@@ -81,10 +93,10 @@ func (m *memory) begin(lo, hi uint64, id uint32) {
 }
 
 // judge remembers a verdict, the answer to that packet.
-func (m *memory) judge(lo, hi uint64, id uint32, v mark.Verdict, bits uint32) {
+func (m *memory) judge(lo, hi uint64, id uint32, v mark.Verdict, bits uint32, now uint64) {
 	e := m.put(lo, hi)
 	if !e.judged {
 		e.since = id
 	}
-	e.verdict, e.bits, e.judged = v, bits, true
+	e.verdict, e.bits, e.judged, e.used = v, bits, true, now
 }

@@ -105,17 +105,19 @@ func (m *model) judge(id uint32, flow uint64, v verdictOf) {
 		m.count.Late++
 		return
 	}
-	if v.v != mark.Accept || m.cfg.Layout.Decode(v.bits).Final {
+	settled := v.v != mark.Accept || m.cfg.Layout.Decode(v.bits).Final
+	if settled {
 		if _, judged := m.known[flow]; !judged {
 			m.since[flow] = id
 		}
 		m.known[flow] = v
 	}
-	if !slices.ContainsFunc(m.held, of(flow)) {
+	asked := func(w waiting) bool { return w.flow == flow && (settled || w.ID == id) }
+	if !slices.ContainsFunc(m.held, asked) {
 		m.count.Late++
 		return
 	}
-	m.leave(of(flow), func(w waiting) { m.treat(w.ID, w.Mark, v, &m.count.Judged) })
+	m.leave(func(w waiting) bool { return w.flow == flow && (settled || int32(w.ID-id) <= 0) }, func(w waiting) { m.treat(w.ID, w.Mark, v, &m.count.Judged) })
 }
 
 // A Table says what the model says, in the same order, and counts it the same, while

@@ -91,7 +91,7 @@ func (s *spread) try(t *testing.T) {
 }
 
 // fragmented reports whether the packets of a shape go in fragments.
-func (x *shape) fragmented() bool { return x.size > fragment }
+func (s *shape) fragmented() bool { return s.size > fragment }
 
 // joined reports whether the kernel puts fragments of a shape together before anybody
 // counts them: the fanout flag is for IPv4 alone.

@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -84,7 +86,7 @@ func (l *lab) serveAll(t *testing.T) {
 			}
 		}),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		ErrorLog:  quietLog(),
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // clients that are cut off are no news
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	l.server.Do(t, func() error {
@@ -162,7 +164,7 @@ func (w *wire) payloads(t *testing.T) (leaked, opened int) {
 	all, bad := map[source]bool{}, map[source]bool{}
 	for {
 		b, _, err := r.ReadPacketData()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return len(bad), len(all)
 		}
 		if err != nil {

@@ -2,8 +2,6 @@ package queue
 
 import (
 	"fmt"
-	"io"
-	"log"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,8 +10,6 @@ import (
 
 	"weir/tests/e2e"
 )
-
-func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // Every stage is killed while fifty connections run and others begin: all of them
 // arrive, and afterwards packets are held and names blocked again.
