@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -80,9 +81,9 @@ func (a *app) rules(context.Context, daemon.Signals) error {
 		return err
 	}
 	w := table()
-	fmt.Fprintln(w, "RULE\tHITS\tLIVE\tERRORS\tSETS\tAT")
+	fmt.Fprintln(w, "RULE\tHITS\tLIVE\tERRORS\tVERDICT\tSETS\tAT")
 	for _, r := range list {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\n", r.Rule, r.Hits, r.Live, r.Errors, strings.Join(r.Sets, ", "), r.At)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Rule, r.Hits, r.Live, r.Errors, cmp.Or(r.Verdict, "-"), cmp.Or(strings.Join(r.Sets, ", "), "-"), r.At)
 	}
 	return w.Flush()
 }
@@ -107,6 +108,9 @@ func (a *app) explain(context.Context, daemon.Signals) error {
 	if r.Exempt != "" {
 		fmt.Printf("  exempt  %s\n", r.Exempt)
 	}
+	if r.Verdict != "" {
+		fmt.Printf("  verdict %s\n", r.Verdict)
+	}
 	fmt.Printf("  hits    %d flows, %d of them live; %d evaluations failed\n", r.Hits, r.Live, r.Errors)
 	for _, s := range r.Sets {
 		fmt.Printf("  set     %s\n", s)
@@ -130,6 +134,9 @@ func writeExplanation(w io.Writer, x *engine.Explanation) {
 	fmt.Fprintf(w, "  therefore   protocol %s, application %s, category %s, host %s\n", or(x.Protocol), or(x.App), or(x.Category), or(x.Host))
 	for _, r := range x.Rules {
 		fmt.Fprintf(w, "  rule        %s (%s): %s\n", r.Rule, r.At, r.Outcome)
+	}
+	if x.Decider != "" {
+		fmt.Fprintf(w, "  verdict     %s, by rule %s, where packets are held\n", x.Verdict, x.Decider)
 	}
 	if len(x.Tags) > 0 {
 		fmt.Fprintf(w, "  tags        %s\n", strings.Join(x.Tags, ", "))

@@ -40,7 +40,7 @@ func (a *app) plan(ctx context.Context, _ daemon.Signals) error {
 	if err != nil {
 		return err
 	}
-	p.Engine, p.rules = e, make([]planRule, len(rules.Rules))
+	p.Engine, p.set, p.rules = e, rules, make([]planRule, len(rules.Rules))
 	if err := e.Start(); err != nil {
 		return err
 	}
@@ -69,6 +69,7 @@ type planner struct {
 	*engine.Engine
 	backend *planBackend
 	rules   []planRule
+	set     *rule.Set
 	flows   uint64
 	bytes   uint64
 }
@@ -80,6 +81,8 @@ type planRule struct {
 	Flows   uint64   `json:"flows"`
 	Packets uint64   `json:"packets"`
 	Bytes   uint64   `json:"bytes"`
+	Verdict string   `json:"verdict,omitempty"`
+	Decided uint64   `json:"decided,omitempty"` // flows on which its verdict is the one that counts
 	Example []string `json:"examples,omitempty"`
 }
 
@@ -96,6 +99,9 @@ func (p *planner) Event(w int, r *evtring.Record) {
 func (p *planner) ended(f event.Flow, rules []int) {
 	p.flows++
 	p.bytes += f.ClientBytes() + f.ServerBytes()
+	if i := p.set.Decider(rules); i >= 0 {
+		p.rules[i].Decided++
+	}
 	for _, i := range rules {
 		r := &p.rules[i]
 		r.Flows++
@@ -144,7 +150,8 @@ func (p *planner) read(name string, nums *numbers) error {
 
 func (p *planner) report(rules *rule.Set, asJSON bool) error {
 	for i := range p.rules {
-		p.rules[i].Rule, p.rules[i].At = rules.Rules[i].Name, rules.Rules[i].Pos.String()
+		r := &rules.Rules[i]
+		p.rules[i].Rule, p.rules[i].At, p.rules[i].Verdict = r.Name, r.Pos.String(), r.Rule.Verdict
 	}
 	sets := p.backend.result()
 	out := bufio.NewWriter(os.Stdout)
@@ -167,6 +174,9 @@ func (p *planner) write(out io.Writer, sets []*planSet) {
 	for i := range p.rules {
 		r := &p.rules[i]
 		fmt.Fprintf(out, "\nrule %s (%s): %d flows, %d packets, %s\n", r.Rule, r.At, r.Flows, r.Packets, amount(r.Bytes))
+		if r.Verdict != "" {
+			fmt.Fprintf(out, "    verdict %s on %d of them\n", r.Verdict, r.Decided)
+		}
 		for _, x := range r.Example {
 			fmt.Fprintf(out, "    %s\n", printable(x))
 		}

@@ -47,6 +47,7 @@ type RuleStatus struct {
 	Errors  uint64   `json:"errors"`
 	Sets    []string `json:"sets,omitempty"`
 	Tags    []string `json:"tags,omitempty"`
+	Verdict string   `json:"verdict,omitempty"`
 	Stop    bool     `json:"stop,omitempty"`
 	Example []string `json:"examples,omitempty"` // flows that match it now
 }
@@ -77,7 +78,7 @@ func (e *Engine) ruleStatus(i int) RuleStatus {
 	r, n := &e.rules.Rules[i], e.perRule[i]
 	s := RuleStatus{
 		Rule: r.Name, At: r.Pos.String(), Match: r.Match, Exempt: r.Exempt, Hits: n.Hits, Live: n.Live,
-		Errors: r.Errors, Tags: r.Tag, Stop: r.Stop,
+		Errors: r.Errors, Tags: r.Tag, Verdict: r.Rule.Verdict, Stop: r.Stop,
 	}
 	for _, a := range e.actions[i] {
 		s.Sets = append(s.Sets, e.sets[a.set].String())
@@ -121,6 +122,8 @@ type Explanation struct {
 	Percent  uint8          `json:"confidence"`
 	Tags     []string       `json:"tags,omitempty"`
 	Orphan   bool           `json:"orphan,omitempty"`
+	Verdict  string         `json:"verdict"`              // on its packets, if they are held
+	Decider  string         `json:"decided_by,omitempty"` // the rule that says so; empty: none does
 	Rules    []RuleOutcome  `json:"rules"`
 	Elements []ElementState `json:"elements"`
 }
@@ -166,9 +169,17 @@ func (e *Engine) explain(f *Flow) Explanation {
 		Source: f.Source().String(), Evidence: string(f.Evidence()), Percent: f.Confidence(), Tags: f.State.tags, Orphan: f.Orphan(),
 	}
 	e.set(f, e.timeOf(f.TS))
+	var hits []int
 	for i, o := range e.rules.Trace(&e.flow) {
 		r := &e.rules.Rules[i]
 		x.Rules = append(x.Rules, RuleOutcome{r.Name, r.Pos.String(), o})
+		if o == rule.Matched {
+			hits = append(hits, i)
+		}
+	}
+	x.Verdict = e.rules.Verdict(hits).String()
+	if i := e.rules.Decider(hits); i >= 0 {
+		x.Decider = e.rules.Rules[i].Name
 	}
 	for _, w := range f.State.wants {
 		s := ElementState{Set: w.Set().String(), Key: w.Set().Format(w.Key()), InKernel: w.InKernel()}

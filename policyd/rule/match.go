@@ -28,18 +28,29 @@ func (s *Set) Match(f *Flow) (hits []int, tags []string) {
 	return s.hits, s.tags
 }
 
-// Verdict returns what the first of the rules in hits that has a verdict wants; accept
-// when none has.
-func (s *Set) Verdict(hits []int) mark.Verdict {
+// Decider returns the first of the rules in hits, in the order of the rules, that has a
+// verdict; -1 when none has.
+func (s *Set) Decider(hits []int) int {
+	first := -1
 	for _, i := range hits {
-		switch s.Rules[i].Rule.Verdict {
-		case config.VerdictAccept:
-			return mark.Accept
-		case config.VerdictDrop:
-			return mark.Drop
-		case config.VerdictReject:
-			return mark.Reject
+		if s.Rules[i].Rule.Verdict != "" && (first < 0 || i < first) {
+			first = i
 		}
+	}
+	return first
+}
+
+// Verdict returns what the rules in hits want done with the packets of a flow.
+func (s *Set) Verdict(hits []int) mark.Verdict {
+	i := s.Decider(hits)
+	if i < 0 {
+		return mark.Accept
+	}
+	switch s.Rules[i].Rule.Verdict {
+	case config.VerdictDrop:
+		return mark.Drop
+	case config.VerdictReject:
+		return mark.Reject
 	}
 	return mark.Accept
 }
