@@ -55,8 +55,9 @@ func (l *live) addThreads() error {
 		if err != nil {
 			return err
 		}
+		group := new(source.FanoutGroup)
 		for range max(c.Threads, 1) {
-			err := l.addThread(i.Name, func() (source.Live, error) { return openInterface(c, i.Name, index) })
+			err := l.addThread(i.Name, func() (source.Live, error) { return openInterface(c, i.Name, index, group) })
 			if err != nil {
 				return err
 			}
@@ -66,8 +67,8 @@ func (l *live) addThreads() error {
 }
 
 // openInterface opens a socket on an interface.
-func openInterface(c *config.Capture, name string, index uint16) (source.Live, error) {
-	cfg := tpacket(c, name, index)
+func openInterface(c *config.Capture, name string, index uint16, group *source.FanoutGroup) (source.Live, error) {
+	cfg := tpacket(c, name, index, group)
 	if c.Filter != "" {
 		link, err := source.LinkType(name)
 		if err != nil {
@@ -84,14 +85,13 @@ func openInterface(c *config.Capture, name string, index uint16) (source.Live, e
 const wholeFrame = 1 << 18
 
 // tpacket is what a socket on an interface is to be.
-func tpacket(c *config.Capture, name string, index uint16) source.TPacketConfig {
+func tpacket(c *config.Capture, name string, index uint16, group *source.FanoutGroup) source.TPacketConfig {
 	t := source.TPacketConfig{
 		Interface: name, Index: index, Defrag: c.TPacket.Defrag, Rollover: c.TPacket.Rollover,
 		BlockSize: int(c.TPacket.BlockSize), Blocks: c.TPacket.Blocks, Retire: c.TPacket.Retire, Promiscuous: c.TPacket.Promiscuous,
 	}
 	if c.Threads > 1 {
-		// Groups are of the whole host: another program's must not be joined.
-		t.Fanout, t.FanoutGroup = c.TPacket.Fanout, uint16(unix.Getpid())<<4|index&15
+		t.Fanout, t.FanoutGroup = c.TPacket.Fanout, group
 	}
 	return t
 }

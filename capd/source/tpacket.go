@@ -19,9 +19,9 @@ type TPacketConfig struct {
 	// hash of a frame whose VLAN tag is inside, as where a device without VLAN
 	// offload sends, is not that of the other direction.
 	Fanout      string
-	FanoutGroup uint16 // the same for all threads of one interface, another for each interface
-	Defrag      bool   // datagrams are put together before they are shared out
-	Rollover    bool   // a socket without room passes frames on to another of its group
+	FanoutGroup *FanoutGroup // the same for all sockets of one interface, another for each interface
+	Defrag      bool         // datagrams are put together before they are shared out
+	Rollover    bool         // a socket without room passes frames on to another of its group
 
 	// BlockSize is in bytes, a multiple of the page size, 0 for 1 MiB. It bounds
 	// a frame: less than 128 KiB cuts the largest frames of segmentation offload.

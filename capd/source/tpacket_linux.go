@@ -24,6 +24,7 @@ type TPacket struct {
 	link     uint32
 	loopback bool
 	f        *os.File // the socket
+	fanout   *fanout  // nil: it shares with nobody
 	mem      mmap.MMap
 	blocks   [][]byte // in mem
 
@@ -270,7 +271,12 @@ func (t *TPacket) Close() error {
 		err = t.mem.Unmap()
 		t.mem = nil
 	}
-	err = errors.Join(err, t.f.Close())
+	if t.fanout != nil {
+		err = errors.Join(err, t.cfg.FanoutGroup.leave(t.fanout, t.f.Close))
+		t.fanout = nil
+	} else {
+		err = errors.Join(err, t.f.Close())
+	}
 	t.f = nil
 	return err
 }

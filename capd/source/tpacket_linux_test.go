@@ -242,7 +242,7 @@ func udp6(src, dst byte, sport, dport uint16, n int) []byte {
 // TestTPacketFanout sends flows in both directions: each comes to one of two sockets.
 func TestTPacketFanout(t *testing.T) {
 	netns(t)
-	cfg := TPacketConfig{Fanout: "hash", FanoutGroup: 7, Defrag: true}
+	cfg := TPacketConfig{Fanout: "hash", FanoutGroup: new(FanoutGroup), Defrag: true}
 	socks := []*TPacket{open(t, cfg), open(t, cfg)}
 	there, back := sender(t, "far"), sender(t, "near")
 	for _, tt := range []struct {
@@ -295,7 +295,7 @@ func TestTPacketFanout(t *testing.T) {
 // TestTPacketDefrag gets a datagram that came in two fragments as one.
 func TestTPacketDefrag(t *testing.T) {
 	netns(t)
-	s := open(t, TPacketConfig{Fanout: "hash", FanoutGroup: 7, Defrag: true})
+	s := open(t, TPacketConfig{Fanout: "hash", FanoutGroup: new(FanoutGroup), Defrag: true})
 	whole := udp(1, 2, 1000, 53, 14+20+8+800)
 	const cut = 400 // bytes of the first fragment behind the IP header
 	first := bytes.Clone(whole[:34+cut])
@@ -331,10 +331,8 @@ func sum(b []byte) uint16 {
 func TestTPacketFanoutModes(t *testing.T) {
 	netns(t)
 	send := sender(t, "far")
-	group := uint16(0)
 	for mode := range fanouts {
-		group++
-		cfg := TPacketConfig{Fanout: mode, FanoutGroup: group, Rollover: mode != "rollover"}
+		cfg := TPacketConfig{Fanout: mode, FanoutGroup: new(FanoutGroup), Rollover: mode != "rollover"}
 		a, b := open(t, cfg), open(t, cfg)
 		for i := range uint16(20) {
 			send(udp(1, 2, i, 53, 60))
@@ -358,7 +356,7 @@ func TestTPacketFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, fanout := range []string{"", "hash"} {
-		s := open(t, TPacketConfig{Filter: prog, Fanout: fanout, FanoutGroup: 1})
+		s := open(t, TPacketConfig{Filter: prog, Fanout: fanout, FanoutGroup: new(FanoutGroup)})
 		send := sender(t, "far")
 		send(udp(1, 2, 1000, 80, 60))
 		send(udp(1, 2, 1000, 53, 70))

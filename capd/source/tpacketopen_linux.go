@@ -107,6 +107,9 @@ func (t *TPacket) check() error {
 	if _, ok := fanouts[t.cfg.Fanout]; !ok && t.cfg.Fanout != "" {
 		return fmt.Errorf("fanout %q: must be hash, cpu, lb, rollover, random or qm", t.cfg.Fanout)
 	}
+	if t.cfg.Fanout != "" && t.cfg.FanoutGroup == nil {
+		return fmt.Errorf("fanout %q without a group", t.cfg.Fanout)
+	}
 	if len(t.cfg.Filter) > unix.BPF_MAXINSNS {
 		return fmt.Errorf("the filter has %d instructions, the kernel takes %d", len(t.cfg.Filter), unix.BPF_MAXINSNS)
 	}
@@ -210,7 +213,7 @@ func (t *TPacket) start(fd, index int) error {
 	if t.cfg.Fanout == "" {
 		return nil
 	}
-	if err := t.join(fd); err != nil {
+	if err := t.join(fd, index); err != nil {
 		return err
 	}
 	if len(t.cfg.Filter) > 0 {
@@ -220,26 +223,6 @@ func (t *TPacket) start(fd, index int) error {
 		return fmt.Errorf("open the filter: %w", err)
 	}
 	return nil
-}
-
-func (t *TPacket) join(fd int) error {
-	mode := fanouts[t.cfg.Fanout]
-	if t.cfg.Defrag {
-		mode |= unix.PACKET_FANOUT_FLAG_DEFRAG
-	}
-	if t.cfg.Rollover {
-		mode |= unix.PACKET_FANOUT_FLAG_ROLLOVER
-	}
-	err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, int(int32(uint32(t.cfg.FanoutGroup)|uint32(mode)<<16)))
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.EINVAL) && t.down:
-		return ErrDown // older kernels share only what is up
-	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("join fanout group %d: it is in use with another mode or on another interface: %w", t.cfg.FanoutGroup, err)
-	}
-	return fmt.Errorf("join fanout group %d: %w", t.cfg.FanoutGroup, err)
 }
 
 // attach makes the kernel show only frames that pass the filter.

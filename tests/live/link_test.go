@@ -16,13 +16,14 @@ func (l *lab) fetch(t testing.TB, w *watcher, when string) {
 }
 
 // TestLinkChanges: the interface goes down and up, is deleted and made again, and is
-// renamed, under the same capd.
+// renamed, under the same capd, whose two threads share it each time.
 func TestLinkChanges(t *testing.T) {
 	t.Parallel()
 	needTools(t)
 	l := newLab(t)
 	l.serveHTTP(t)
-	w := l.watch(t)
+	w := l.watch(t, "-threads", "2")
+	w.Eventually(t, "both threads capture", func() bool { return w.logged("msg=capturing", 2) })
 	capd := w.Children("capd")
 	l.fetch(t, w, "at first")
 
@@ -33,9 +34,9 @@ func TestLinkChanges(t *testing.T) {
 	l.fetch(t, w, "after down and up")
 
 	l.server.Run(t, "ip", "link", "del", "s0")
-	w.Eventually(t, "capd has seen it go", func() bool { return w.logged("waiting for an interface", 1) })
+	w.Eventually(t, "capd has seen it go", func() bool { return w.logged("waiting for an interface", 2) })
 	l.wire(t)
-	w.Eventually(t, "capd captures again", func() bool { return w.logged("msg=capturing", 2) })
+	w.Eventually(t, "capd captures again", func() bool { return w.logged("msg=capturing", 4) })
 	l.fetch(t, w, "after it was made again")
 
 	l.server.Run(t, "ip", "link", "set", "s0", "name", "other")
