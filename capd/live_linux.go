@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/capd/conntrack"
 	"weir/capd/netif"
 	"weir/capd/source"
 	"weir/capd/steer"
@@ -26,6 +27,7 @@ type live struct {
 	threads []*thread
 	must    bool          // every interface must be there at the start
 	changes atomic.Uint32 // counts what became of interfaces
+	conns   connections
 
 	mu  sync.Mutex // guards what follows, and the topology and counters of base
 	all []tally    // by thread
@@ -64,10 +66,13 @@ func openLive(env *daemon.Env, dump <-chan os.Signal, must bool) (l *live, err e
 	if l.old != nil {
 		l.topo.Interfaces = l.roles(l.old.Interfaces) // flows that live on are of these
 	}
+	if err := l.conns.open(l); err != nil {
+		return l, err
+	}
 	if err := l.addThreads(); err != nil {
 		return l, err
 	}
-	if err := l.openCounters(append(kernelCounters, holdCounters...)...); err != nil {
+	if err := l.openCounters(slices.Concat(kernelCounters, holdCounters, conntrack.CounterNames)...); err != nil {
 		return l, err
 	}
 	l.all = make([]tally, len(l.threads))
@@ -132,6 +137,7 @@ func (l *live) run(ctx context.Context) error {
 	}
 	go l.guard(ctx)
 	go l.assure(ctx)
+	wg.Go(func() { l.conns.run(ctx, l.log) })
 	l.ready()
 	l.watch(ctx, events)
 	wg.Wait()
@@ -186,7 +192,9 @@ func (l *live) report(n int, t tally) {
 	l.all[n] = t
 	all := sum(l.all)
 	more := []uint64{all.kernel.Received, all.kernel.Dropped, all.kernel.Freezes, all.kernel.Skipped, all.truncated, all.lean}
-	l.export(&all.outcomes, all.frames, all.time, append(more, all.hold...)...)
+	hold := make([]uint64, len(holdCounters))
+	copy(hold, all.hold)
+	l.export(&all.outcomes, all.frames, all.time, slices.Concat(more, hold, l.conns.counters())...)
 }
 
 // sum adds up tallies; their time is the latest.
@@ -221,7 +229,7 @@ func (l *live) close() (err error) {
 			err = errors.Join(err, p.Close())
 		}
 	}
-	return errors.Join(err, l.base.close(nil))
+	return errors.Join(err, l.conns.close(), l.base.close(nil))
 }
 
 // isAbsence reports whether err is one that time may mend.

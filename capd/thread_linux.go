@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/capd/conntrack"
 	"weir/capd/filter"
 	"weir/capd/source"
 	"weir/capd/steer"
@@ -34,9 +35,10 @@ type thread struct {
 
 	toldTruncated bool
 
-	finals     *finals // nil: all packets go with their bytes
-	inline     *inline // src, if packets of it are held
-	generation uint16  // tells the packets of this capd from those of one before
+	finals     *finals         // nil: all packets go with their bytes
+	inline     *inline         // src, if packets of it are held
+	conns      *conntrack.Port // nil: nobody listens to conntrack
+	generation uint16          // tells the packets of this capd from those of one before
 }
 
 // addThreads makes the threads of all interfaces or queues.
@@ -112,6 +114,9 @@ func (l *live) addThread(iface string, open func() (source.Live, error)) (err er
 	if l.cfg.Capture.HeaderOnly {
 		t.finals = newFinals(&l.base)
 		cfg.Finals = t.finals
+	}
+	if t.conns = l.conns.port(t.n); t.conns != nil {
+		cfg.Witness = t
 	}
 	t.steer, err = steer.New(cfg)
 	return err
@@ -218,6 +223,7 @@ func (t *thread) housekeep() error {
 		return nil
 	}
 	t.beat = now
+	t.tellAccounts()
 	if err := upkeep(t.rings); err != nil {
 		return err
 	}

@@ -35,6 +35,9 @@ func (s *Steerer) deliver(ctx context.Context) (Outcome, error) {
 	}
 	p.Fields.HashLo, p.Fields.HashHi = p.Key.Hash(s.cfg.Seed)
 	w := int(p.Fields.HashLo % uint64(len(s.rings)))
+	if s.cfg.Witness != nil {
+		s.cfg.Witness.Saw(p)
+	}
 	held := s.hold(w)
 	b := p.b
 	if len(b) > s.maxFrame {

@@ -50,6 +50,11 @@ type Finals interface {
 	Final(w int, lo, hi uint64) bool
 }
 
+// Witness is told of each packet, with its flow's hash, before it goes to its worker.
+type Witness interface {
+	Saw(p *Packet)
+}
+
 const (
 	// batch is how many frames are read between two publications: enough that
 	// the store of the tail and a wake-up cost little, few enough that a
@@ -81,6 +86,9 @@ type Config struct {
 
 	// Finals, if not nil, knows flows whose bytes nobody wants any more.
 	Finals Finals
+
+	// Witness, if not nil, is told of each packet.
+	Witness Witness
 
 	// Drop says that the stream waits for nobody, as that of an interface: a
 	// packet that finds no room in its ring is counted as RingFull, a tick is
@@ -117,6 +125,7 @@ type Steerer struct {
 
 	desc   [pkt.DescSize]byte
 	prefix [pkt.PrefixSize]byte
+	body   [pkt.AccountSize]byte
 }
 
 // ring is an output with what the Steerer knows of it.

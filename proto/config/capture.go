@@ -28,6 +28,7 @@ type Capture struct {
 	Interfaces []Interface // in order of appearance
 	TPacket    TPacket
 	NFQueue    NFQueue
+	Conntrack  Conntrack
 }
 
 // Rings returns the number of capture threads in all, each of which has a packet
@@ -62,7 +63,7 @@ func (c *Capture) kernelMemory() Size {
 	case SourceTPacket:
 		return Size(c.Rings()) * c.TPacket.BlockSize * Size(c.TPacket.Blocks)
 	case SourceNFQueue:
-		return Size(c.Rings()) * c.NFQueue.SocketBuffer
+		return Size(c.Rings())*c.NFQueue.SocketBuffer + c.Conntrack.SocketBuffer
 	}
 	return 0
 }
@@ -145,6 +146,14 @@ type NFQueue struct {
 	Expired      string         // one of the Expired constants: what becomes of a packet after Hold
 }
 
+// Conntrack says what capd asks the kernel's connection tracking.
+type Conntrack struct {
+	Listen       bool          // SourceNFQueue: to totals and ends of flows whose packets pass in the kernel
+	Accounting   bool          // the kernel's counters are switched on
+	Interval     time.Duration // between two looks at all connections
+	SocketBuffer Size          // of events
+}
+
 // DefaultMarkMask is Policy.MarkMask of a configuration that does not give it.
 const DefaultMarkMask = 0xff000000
 
@@ -160,5 +169,6 @@ func defaultCapture() Capture {
 			FailOpen: true, GSO: true, Conntrack: true, QueueLength: 4096, SocketBuffer: 8 * MiB, CopyRange: 64 * KiB,
 			Rules: RulesManual, Packets: 16, Expired: ExpiredAccept,
 		},
+		Conntrack: Conntrack{Listen: true, Accounting: true, Interval: 10 * time.Second, SocketBuffer: 4 * MiB},
 	}
 }

@@ -39,6 +39,11 @@ packets = 0
 exempt = ["10.0.0.0/8", "2001:db8::1"]
 hold = "20ms"
 expired = "drop"
+[capture.conntrack]
+listen = false
+accounting = false
+interval = "2m"
+socket_buffer = "64KiB"
 [policy]
 mark_mask = 0x3f00
 `)
@@ -55,6 +60,7 @@ mark_mask = 0x3f00
 			Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")},
 			Hold:   20 * time.Millisecond, Expired: ExpiredDrop,
 		},
+		Conntrack: Conntrack{Interval: 2 * time.Minute, SocketBuffer: 64 * KiB},
 	}
 	anyPos := cmp.Comparer(func(a, b Pos) bool { return true })
 	samePrefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
@@ -109,6 +115,10 @@ func TestCaptureMistakes(t *testing.T) {
 			`weir.toml:9: capture.nfqueue.hold = "2s": must be 0s to 1s`,
 			`weir.toml:10: capture.nfqueue.expired = "reject": must be one of accept, drop`,
 			`weir.toml:11: capture.nfqueue.gso = 1: is an integer, want true or false`}},
+		{"conntrack", "[capture.conntrack]\ninterval = \"100ms\"\nsocket_buffer = 0\nlisten = 1", []string{
+			`weir.toml:2: capture.conntrack.interval = "100ms": must be 1s to 1h`,
+			`weir.toml:3: capture.conntrack.socket_buffer = 0: must be 64KiB to 1GiB`,
+			`weir.toml:4: capture.conntrack.listen = 1: is an integer, want true or false`}},
 		{"last queue", "[capture]\nsource = \"nfqueue\"\nthreads = 3\n[capture.nfqueue]\nfirst = 65534", []string{
 			`weir.toml:5: capture.nfqueue.first = 65534: the last of 3 queues would be 65536: at most 65533 is possible here`}},
 		{"hold", "[capture]\nsource = \"nfqueue\"\n[capture.nfqueue]\nhold = \"20ms\"", []string{

@@ -34,6 +34,7 @@ func (c *Capture) fields() []field {
 		list("interface", "Interfaces to capture from, and their roles.", &c.Interfaces, func(i *Interface, p Pos) { i.Pos = p }, (*Interface).fields),
 		section("tpacket", "Sockets of source = \"tpacket\".", c.TPacket.fields()...),
 		section("nfqueue", "Queues of source = \"nfqueue\".", c.NFQueue.fields()...),
+		section("conntrack", "What the kernel's connection tracking is asked, with source = \"nfqueue\".", c.Conntrack.fields()...),
 	}
 }
 
@@ -73,6 +74,15 @@ func (q *NFQueue) fields() []field {
 			func(_ *node, s string) (netip.Prefix, error) { return parseNetwork(s) }),
 		duration("hold", &q.Hold, "Longest wait of a packet for its verdict, \"20ms\" when enforcing inline; 0s = only look.", 0, MaxHold),
 		choice("expired", &q.Expired, "What becomes of a packet whose wait was in vain: accept or drop.", ExpiredAccept, ExpiredDrop),
+	}
+}
+
+func (c *Conntrack) fields() []field {
+	return []field{
+		boolean("listen", &c.Listen, "Flows get totals, ends and translated addresses from conntrack."),
+		boolean("accounting", &c.Accounting, "net.netfilter.nf_conntrack_acct is switched on, without which there are no totals."),
+		duration("interval", &c.Interval, "Time between two looks at the totals of all connections.", time.Second, time.Hour),
+		sizeIn("socket_buffer", &c.SocketBuffer, "Receive buffer of conntrack's events.", 64*KiB, GiB, nil),
 	}
 }
 

@@ -73,6 +73,9 @@ func (r Root) Slab(w int) string { return r.join("flow", worker(w)+".slab") }
 // Final names worker w's table of final flows, which capd reads.
 func (r Root) Final(w int) string { return r.join("final", worker(w)+".tab") }
 
+// Connections names capd's table of the flows that it may hear of from conntrack.
+func (r Root) Connections() string { return r.join("connections.tab") }
+
 // Hint names worker w's table of DNS answers.
 func (r Root) Hint(w int) string { return r.join("hint", worker(w)+".dns") }
 
