@@ -82,7 +82,7 @@ func (c *checker) capd() {
 }
 
 // outcomes of a descriptor in a worker; each is in exactly one.
-var outcomes = [...]string{"packets", "orphans", "unparsed", "no_room", "poison", "marks", "unknown_kind", "lost_records"}
+var outcomes = [...]string{"packets", "orphans", "unparsed", "no_room", "poison", "marks", "unknown_kind", "lost_records", "accounts", "accounts_unknown"}
 
 // workers: every descriptor that a worker took from its rings is in one counter.
 func (c *checker) workers() {
