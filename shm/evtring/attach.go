@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"weir/shm/cursor"
@@ -195,7 +194,7 @@ func (r *Reader) ResyncDone(req uint32) {
 // How long Wait looks before it sleeps.
 const (
 	spins  = 2000
-	yields = 50
+	yields = 8
 )
 
 // offlineWake is how many bytes a reader of a waiting ring sleeps for: it is after
@@ -220,7 +219,7 @@ func (r *Reader) Wait(timeout time.Duration) bool {
 		if r.ready() {
 			return true
 		}
-		runtime.Gosched()
+		layout.Yield()
 	}
 	return r.sleep(timeout)
 }

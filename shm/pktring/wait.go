@@ -3,7 +3,6 @@ package pktring
 import (
 	"encoding/binary"
 	"errors"
-	"runtime"
 	"time"
 
 	"weir/shm/cursor"
@@ -13,7 +12,7 @@ import (
 var host = binary.NativeEndian
 
 // Yields between spinning and sleeping.
-const yields = 50
+const yields = 8
 
 // Spin is the usual number of loads before a consumer yields: some microseconds.
 const Spin = 2000
@@ -104,7 +103,7 @@ func (c *Consumer) poll(spin int) bool {
 		if c.hot.Load() != c.head {
 			return c.load() != 0
 		}
-		runtime.Gosched()
+		layout.Yield()
 	}
 	return false
 }
