@@ -27,11 +27,12 @@ func (f *finals) note(d pkt.Descriptor, payload []byte) {
 	f.n++
 }
 
-// commit takes in what was noted, but for flows that ended meanwhile. A bucket that is
-// full leaves a flow out, whose packets go on with payload.
+// commit takes in what was noted, but for flows that ended meanwhile: another one of the
+// same ports may have begun in this very batch. A bucket that is full leaves a flow out,
+// whose packets go on with payload.
 func (f *finals) commit(t *flow.Table) {
 	for _, h := range f.news[:f.n] {
-		if _, alive := t.Find(h.lo, h.hi); alive {
+		if slot, alive := t.Find(h.lo, h.hi); alive && t.Record(slot).Has(flow.Final) {
 			f.set.Add(h.lo, h.hi)
 		}
 	}

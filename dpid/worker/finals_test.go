@@ -13,7 +13,12 @@ import (
 // finalRig is a worker whose final flows somebody asks for.
 func finalRig(t *testing.T) (*rig, *hashset.Writer) {
 	t.Helper()
-	r := newRig(t, options{})
+	return finalRigOf(t, options{})
+}
+
+func finalRigOf(t *testing.T, o options) (*rig, *hashset.Writer) {
+	t.Helper()
+	r := newRig(t, o)
 	set, err := hashset.Create(hashset.Config{Path: filepath.Join(r.dir, "set"), Entries: 1024, Mode: 0o600})
 	if err != nil {
 		t.Fatal(err)
@@ -152,4 +157,48 @@ func TestFinalsKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connection that begins on the ports of a final flow, in the same batch as the last
+// packet of that, is looked at from its first byte.
+func TestFinalsReused(t *testing.T) {
+	t.Parallel()
+	r, set := finalRig(t)
+	c := r.talk(client1, web)
+	c.known()
+	r.run()
+	set.Remove(r.hashOf(c))
+	c.s(tcpACK, long)
+	r.talk(client1, web).c(tcpSYN, "")
+	if r.inSet(set, c) {
+		t.Error("a flow that has just begun is in the set")
+	}
+}
+
+// A final flow that lives too long is told and begun anew by a packet that has its
+// payload; those without are counted into the old one until then.
+func TestFinalsActive(t *testing.T) {
+	t.Parallel()
+	to := rigTimeouts
+	to.Active = 100 * time.Second
+	r, set := finalRigOf(t, options{set: Settings{Timeouts: to}})
+	c := r.talk(client1, web)
+	c.known()
+	if !r.inSet(set, c) {
+		t.Fatal("a final flow is not in the set")
+	}
+	for at := 10 * time.Second; at <= 120*time.Second; at += 10 * time.Second {
+		c.at = at
+		c.bare(long)
+		r.tick(at)
+	}
+	if r.inSet(set, c) {
+		t.Error("a flow whose time is over stays in the set")
+	}
+	r.wantCount(cOrphans, 0)
+	r.wantCount(cEnded, 0)
+	c.s(tcpACK, long)
+	r.run()
+	r.wantCount(cEnded, 1)
+	r.wantCount(cCreated, 2)
 }

@@ -129,6 +129,8 @@ func (w *Worker) find(d pkt.Descriptor) (uint32, *flow.Record) {
 	case r.Last()+w.timeout[classOf(d.IPProto(), r)] <= now:
 		w.end(slot, r, event.EndIdle)
 		return 0, nil
+	case w.active != 0 && r.First()+w.active <= now && d.Flags()&pkt.FlagPayload == 0:
+		w.finals.remove(d.HashLo(), d.HashHi()) // nothing begins without payload: the next has it
 	case w.active != 0 && r.First()+w.active <= now:
 		w.end(slot, r, event.EndActive)
 		return 0, nil
