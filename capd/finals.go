@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"log/slog"
-	"slices"
 
 	"weir/shm/hashset"
 	"weir/shm/layout"
@@ -12,12 +11,11 @@ import (
 // finals are the sets of final flows of all workers, as one capture thread sees them.
 // Where there is none, packets go with all of their bytes.
 type finals struct {
-	root         layout.Root
-	tag          uint32
-	log          *slog.Logger
-	sets         []*hashset.Reader // by worker; nil: none
-	said         []bool            // by worker: what is wrong with the file
-	layout.Guard                   // covers the sets
+	root layout.Root
+	tag  uint32
+	log  *slog.Logger
+	sets []*hashset.Reader // by worker; nil: none
+	said []bool            // by worker: what is wrong with the file
 }
 
 func newFinals(b *base) *finals {
@@ -25,8 +23,33 @@ func newFinals(b *base) *finals {
 	return &finals{root: b.root, tag: b.tag, log: b.log, sets: make([]*hashset.Reader, n), said: make([]bool, n)}
 }
 
-// Final implements steer.Finals.
-func (f *finals) Final(w int, lo, hi uint64) bool { return f.sets[w] != nil && f.sets[w].Has(lo, hi) }
+// Final implements steer.Finals. Precondition: faults panic, as in pktring.Guard.
+func (f *finals) Final(w int, lo, hi uint64) bool {
+	if f.sets[w] == nil {
+		return false
+	}
+	defer f.survive(w) // some 3 ns: the packet at hand is half steered, so nobody further out could go on
+	return f.sets[w].Has(lo, hi)
+}
+
+// survive is deferred: a worker that takes away the memory of its set must not end the
+// capture. The flow at hand is not final, then.
+func (f *finals) survive(w int) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if !f.sets[w].Map().Lost(r) {
+		panic(r) // a bug, or the loss of a ring
+	}
+	f.drop(w)
+}
+
+// drop lets the set of worker w go.
+func (f *finals) drop(w int) {
+	_ = f.sets[w].Close() // it was read only
+	f.sets[w] = nil
+}
 
 // look opens what is there now and lets go what was replaced. It costs some system
 // calls.
@@ -36,15 +59,12 @@ func (f *finals) look() {
 			if !r.Replaced() {
 				continue
 			}
-			f.Maps = slices.DeleteFunc(f.Maps, func(m *layout.Mapping) bool { return m == r.Map() })
-			_ = r.Close() // it was read only
-			f.sets[w] = nil
+			f.drop(w)
 		}
 		r, err := hashset.Open(f.root.Final(w), f.tag)
 		switch {
 		case err == nil:
 			f.sets[w], f.said[w] = r, false
-			f.Maps = append(f.Maps, r.Map())
 		case errors.Is(err, layout.ErrAwait):
 		case !f.said[w]:
 			f.said[w] = true
@@ -56,8 +76,7 @@ func (f *finals) look() {
 func (f *finals) close() {
 	for w, r := range f.sets {
 		if r != nil {
-			_ = r.Close() // it was read only
-			f.sets[w] = nil
+			f.drop(w)
 		}
 	}
 }

@@ -157,13 +157,10 @@ func (t *thread) run(ctx context.Context) error {
 	if err := t.pin(); err != nil {
 		return err
 	}
-	work := func() error { return t.loop(ctx) }
 	if t.finals != nil {
 		defer t.finals.close()
-		bare := work
-		work = func() error { return t.finals.Run(bare) }
 	}
-	return pktring.Guard(t.rings, work)
+	return pktring.Guard(t.rings, func() error { return t.loop(ctx) })
 }
 
 func (t *thread) loop(ctx context.Context) error {

@@ -117,6 +117,9 @@ func TestRefused(t *testing.T) {
 	if _, err := Open(path, 7); err == nil {
 		t.Error("a cut file is taken")
 	}
+	if w := create(t, path, 64, 1); !w.Add(1, 2) || !open(t, path).Has(1, 2) {
+		t.Error("a cut file is not made anew by the next writer")
+	}
 }
 
 func TestNoAllocs(t *testing.T) {

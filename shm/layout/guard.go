@@ -17,8 +17,7 @@ func (g *Guard) Run(f func() error) (err error) {
 		if r == nil {
 			return
 		}
-		fault, ok := r.(interface{ Addr() uintptr })
-		if !ok || !g.covers(fault.Addr()) {
+		if !g.Lost(r) {
 			panic(r) // a bug, not a lost mapping
 		}
 		err = ErrRingLost
@@ -26,13 +25,21 @@ func (g *Guard) Run(f func() error) (err error) {
 	return f()
 }
 
-func (g *Guard) covers(addr uintptr) bool {
+// Lost reports whether what was recovered is a fault inside one of the mappings, for
+// whoever can do without one of them and recovers by itself inside of Run.
+func (g *Guard) Lost(recovered any) bool {
 	for _, m := range g.Maps {
-		if m != nil && m.contains(addr) {
+		if m != nil && m.Lost(recovered) {
 			return true
 		}
 	}
 	return false
+}
+
+// Lost reports whether what was recovered is a fault inside m.
+func (m *Mapping) Lost(recovered any) bool {
+	fault, ok := recovered.(interface{ Addr() uintptr })
+	return ok && m.contains(fault.Addr())
 }
 
 // Guard runs f and turns a fault inside m into ErrRingLost.
