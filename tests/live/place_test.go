@@ -16,35 +16,38 @@ func TestPlaces(t *testing.T) {
 	l.serveHTTP(t)
 	const more = "192.0.2.77"
 	w := l.watch(t, "-lan", "s0")
-	fetch := func(addr string) (server string) {
+	type record struct {
+		Role        string `json:"interface_role"`
+		Direction   string `json:"direction"`
+		Origin      string `json:"origin"`
+		ClientPlace string `json:"client_place"`
+		ServerPlace string `json:"server_place"`
+		LocalIP     string `json:"local_ip"`
+		LocalMAC    string `json:"local_mac"`
+		OtherIP     string `json:"other_ip"`
+		OtherMAC    string `json:"other_mac"`
+	}
+	fetch := func(addr string) (f record) {
 		t.Helper()
 		before := len(e2e.Lines(w.Stdout()))
 		l.client.Run(t, "curl", "-sSf", "-m", "20", "-o", "/dev/null", "-H", "Host: "+httpName, "http://"+addr+"/")
 		w.Eventually(t, "the request is told", func() bool { return len(e2e.Lines(w.Stdout())) > before })
 		line := e2e.Lines(w.Stdout())[before]
-		var f struct {
-			Role        string `json:"interface_role"`
-			Direction   string `json:"direction"`
-			Origin      string `json:"origin"`
-			ClientPlace string `json:"client_place"`
-			ServerPlace string `json:"server_place"`
-			LocalIP     string `json:"local_ip"`
-			LocalMAC    string `json:"local_mac"`
-			OtherIP     string `json:"other_ip"`
-			OtherMAC    string `json:"other_mac"`
-		}
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			t.Fatalf("flow line %q: %v", line, err)
 		}
+		return f
+	}
+	// The worker hears of a change some 100 ms after it; of the network as it was at the
+	// start, too.
+	until := func(addr, want string) {
+		t.Helper()
+		var f record
+		w.Eventually(t, addr+" is "+want, func() bool { f = fetch(addr); return f.ServerPlace == want })
 		if f.Role != "lan" || f.Direction != "internal" || f.Origin != "local" || f.ClientPlace != "local" ||
 			f.LocalIP != client4 || f.LocalMAC != clientMAC || f.OtherIP != addr || f.OtherMAC != serverMAC {
 			t.Errorf("flow to %s: %+v", addr, f)
 		}
-		return f.ServerPlace
-	}
-	until := func(addr, want string) {
-		t.Helper()
-		w.Eventually(t, addr+" is "+want, func() bool { return fetch(addr) == want })
 	}
 	until(server4, "host")
 	l.server.Run(t, "ip", "addr", "add", more+"/32", "dev", "lo")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,8 +177,8 @@ func TestHung(t *testing.T) {
 	w.stop(t)
 }
 
-// hangThread stops the thread of a process that waits in ppoll, as only the capture
-// thread does. A thread that is traced and stopped cannot be told from one that hangs
+// hangThread stops the thread of a process that waits in ppoll for one file, as only the
+// capture thread does: who listens to conntrack waits for several. A thread that is traced and stopped cannot be told from one that hangs
 // in the kernel.
 func hangThread(t *testing.T, pid int) (done func()) {
 	t.Helper()
@@ -206,8 +207,9 @@ func seize(pid int) (tid int, err error) {
 		}
 		for _, task := range tasks {
 			b, err := os.ReadFile(task + "/syscall")
-			if err != nil || !strings.HasPrefix(string(b), fmt.Sprintf("%d ", unix.SYS_PPOLL)) {
-				continue // it works, or has ended
+			f := strings.Fields(string(b))
+			if err != nil || len(f) < 3 || f[0] != strconv.Itoa(unix.SYS_PPOLL) || f[2] != "0x1" {
+				continue // it works, or has ended, or is another
 			}
 			if _, err := fmt.Sscan(filepath.Base(task), &tid); err != nil {
 				return 0, err
@@ -219,5 +221,5 @@ func seize(pid int) (tid int, err error) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return 0, fmt.Errorf("process %d has no thread in ppoll", pid)
+	return 0, fmt.Errorf("process %d has no thread in ppoll for one file", pid)
 }
