@@ -12,7 +12,7 @@ func TestHeaderOnly(t *testing.T) {
 	before := l.frames(t)
 	w := l.watch(t)
 	for range 2 {
-		l.client.Run(t, "iperf3", "-c", server4, "--cport", "40000", "-n", "40M", "-M", "1400")
+		l.client.Run(t, "iperf3", "-c", server4, "--cport", "40000", "-n", "8M", "-b", "100M", "-M", "1400") // never more than a ring holds
 	}
 	w.caughtUp(t, l, before)
 	total := l.frames(t) - before
@@ -21,7 +21,7 @@ func TestHeaderOnly(t *testing.T) {
 		t.Errorf("capd has counted %d frames, the interface %d", n, total)
 	}
 	c := w.counters(t, "capd")
-	if c["header_only"] < 200 {
+	if c["header_only"] < 20 {
 		t.Errorf("%d of %d frames went without their bytes", c["header_only"], c["frames"])
 	}
 	d := w.counters(t, "w00")
