@@ -1,39 +1,18 @@
 package conntrack
 
 import (
-	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"weir/capd/internal/netlab"
 )
 
-// namespace is a network namespace that ends with its last user.
-type namespace int // file descriptor
+// namespace is a network namespace whose loopback traffic is tracked.
+type namespace struct{ netlab.Namespace }
 
-// host makes one whose loopback traffic is tracked.
 func host(t *testing.T) namespace {
 	t.Helper()
-	var fd int
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
-			fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		}
-	}()
-	<-done
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("new network namespace: %v", err)
-		}
-		t.Skipf("needs root for a network namespace: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	n := namespace(fd)
+	n := namespace{netlab.New(t)}
 	n.sh(t, "ip link set lo up")
 	n.sh(t, "nft 'table inet t { chain c { type filter hook output priority 0; ct state new counter; }; }'")
 	return n
@@ -42,29 +21,19 @@ func host(t *testing.T) namespace {
 // do runs f on a thread of the namespace. Sockets that f opens stay there.
 func (n namespace) do(t *testing.T, f func() error) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		err := unix.Setns(int(n), unix.CLONE_NEWNET)
-		if err == nil {
-			err = f()
+	n.Inside(t, func() {
+		if err := f(); err != nil {
+			t.Fatalf("in a network namespace: %v", err)
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatalf("in a network namespace: %v", err)
-	}
+	})
 }
 
 // sh runs a command of the shell in the namespace.
 func (n namespace) sh(t *testing.T, command string) {
 	t.Helper()
-	n.do(t, func() error {
-		cmd := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; "+command)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("%s: %s", command, out)
+	n.Inside(t, func() {
+		if out, err := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; "+command).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", command, err, out)
 		}
-		return err
 	})
 }

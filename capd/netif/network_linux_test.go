@@ -14,6 +14,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"weir/capd/internal/netlab"
 	"weir/proto/network"
 )
 
@@ -26,7 +27,7 @@ func text(n *Network) string { return string(n.View().Append(nil)) }
 
 // TestNetwork changes the network of a gateway while it is looked at.
 func TestNetwork(t *testing.T) {
-	netns(t)
+	netlab.Alone(t)
 	for _, args := range []string{
 		"link set lo up",
 		"link add near type veth peer name far", "link set near address 02:00:00:00:00:01", "link set near up", "link set far up",
@@ -36,7 +37,7 @@ func TestNetwork(t *testing.T) {
 		"route add default via 192.168.178.1 dev outer", "route add 198.51.100.0/24 via 192.168.178.1 dev outer",
 		"neigh add 192.0.2.10 lladdr 02:00:00:00:00:0a dev near", "neigh add 192.168.178.1 lladdr 02:00:00:00:00:0f dev outer",
 	} {
-		ip(t, args)
+		netlab.IP(t, args)
 	}
 	n, err := OpenNetwork(testRole)
 	if err != nil {
@@ -62,7 +63,7 @@ func TestNetwork(t *testing.T) {
 	go func() { ended <- n.Follow(ctx, func() { told <- text(n) }) }()
 	change := func(args string, lines ...string) {
 		t.Helper()
-		ip(t, args)
+		netlab.IP(t, args)
 		deadline := time.After(10 * time.Second)
 		last := ""
 		for {
@@ -85,7 +86,7 @@ func TestNetwork(t *testing.T) {
 	change("route add 10.7.0.0/16 nexthop via 192.0.2.20 nexthop via 192.168.178.20", "local 10.7.0.0/16")
 	change("neigh replace 192.0.2.10 lladdr 02:00:00:00:00:bb dev near", "neighbour 192.0.2.10 02:00:00:00:00:bb", "not neighbour 192.0.2.10 02:00:00:00:00:0a")
 	change("neigh add 2001:db8:1::a lladdr 02:00:00:00:00:0c dev near", "neighbour 2001:db8:1::a 02:00:00:00:00:0c")
-	ip(t, "neigh del 2001:db8:1::a dev near") // it stays known until somebody has its address
+	netlab.IP(t, "neigh del 2001:db8:1::a dev near") // it stays known until somebody has its address
 	change("addr add 172.20.0.1/16 dev near", "host 172.20.0.1 02:00:00:00:00:01", "local 172.20.0.0/16", "neighbour 2001:db8:1::a 02:00:00:00:00:0c")
 	change("addr del 172.20.0.1/16 dev near", "not host 172.20.0.1 02:00:00:00:00:01", "not local 172.20.0.0/16")
 	change("link set near down", "not local 203.0.113.0/24", "local 192.0.2.0/24")
@@ -99,10 +100,10 @@ func TestNetwork(t *testing.T) {
 
 // TestNetworkOverrun lets the kernel tell more than the socket holds.
 func TestNetworkOverrun(t *testing.T) {
-	netns(t)
-	ip(t, "link add near type veth peer name far")
-	ip(t, "link set near up")
-	ip(t, "addr add 10.0.0.1/16 dev near")
+	netlab.Alone(t)
+	netlab.IP(t, "link add near type veth peer name far")
+	netlab.IP(t, "link set near up")
+	netlab.IP(t, "addr add 10.0.0.1/16 dev near")
 	n, err := OpenNetwork(testRole)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +120,7 @@ func TestNetworkOverrun(t *testing.T) {
 	if err := os.WriteFile(file, []byte(batch.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ip(t, "-batch "+file)
+	netlab.IP(t, "-batch "+file)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	got := 0

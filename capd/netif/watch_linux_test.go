@@ -4,38 +4,16 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"weir/capd/internal/netlab"
 )
-
-// netns moves the test to a network namespace of its own. The thread is never given
-// back: it dies with the test, and the namespace with it.
-func netns(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("new network namespace: %v", err)
-		}
-		t.Skipf("needs root for a network namespace: %v", err)
-	}
-}
-
-// ip runs the ip command in the test's namespace.
-func ip(t *testing.T, args string) {
-	t.Helper()
-	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", args, err, out)
-	}
-}
 
 // until returns the first event for which ok is true.
 func until(t *testing.T, ch <-chan Event, what string, ok func(e Event) bool) Event {
@@ -57,9 +35,9 @@ func until(t *testing.T, ch <-chan Event, what string, ok func(e Event) bool) Ev
 }
 
 func TestWatch(t *testing.T) {
-	netns(t)
-	ip(t, "link add near type veth peer name far")
-	ip(t, "addr add 192.0.2.1/24 dev near")
+	netlab.Alone(t)
+	netlab.IP(t, "link add near type veth peer name far")
+	netlab.IP(t, "addr add 192.0.2.1/24 dev near")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ch, err := Watch(ctx)
@@ -74,10 +52,10 @@ func TestWatch(t *testing.T) {
 	}
 	change := func(args, what string, ok func(e Event) bool) Event {
 		t.Helper()
-		ip(t, args)
+		netlab.IP(t, args)
 		return until(t, ch, what, func(e Event) bool { return e.Link.Index == l.Index && ok(e) })
 	}
-	ip(t, "link set far up") // near is down still: this says nothing of it
+	netlab.IP(t, "link set far up") // near is down still: this says nothing of it
 	change("link set near up", "up", func(e Event) bool { return e.Link.Up && e.Link.Running && !e.Before.Running })
 	change("link set near mtu 9000", "MTU", func(e Event) bool { return e.Before.MTU == 1500 && e.Link.MTU == 9000 })
 	change("link set near address 02:00:00:00:00:01", "MAC", func(e Event) bool { return e.Link.MAC == "\x02\x00\x00\x00\x00\x01" })
@@ -95,7 +73,7 @@ func TestWatch(t *testing.T) {
 	if e := change("link del other", "removal", func(e Event) bool { return e.Kind == Removed }); e.Link.Name != "other" {
 		t.Errorf("removed: %+v", e)
 	}
-	ip(t, "link add near type veth peer name far")
+	netlab.IP(t, "link add near type veth peer name far")
 	if e := until(t, ch, "near again", func(e Event) bool { return e.Link.Name == "near" }); e.Kind != Added || e.Link.Index == l.Index {
 		t.Errorf("made again: %+v, was number %d", e, l.Index)
 	}
@@ -106,18 +84,18 @@ func TestWatch(t *testing.T) {
 
 // TestBridge takes an interface out of a bridge: the kernel says RTM_DELLINK, of the port.
 func TestBridge(t *testing.T) {
-	netns(t)
+	netlab.Alone(t)
 	if out, err := exec.Command("ip", "link", "add", "br0", "type", "bridge").CombinedOutput(); err != nil {
 		t.Skipf("the kernel has no bridges: %s", out)
 	}
-	ip(t, "link add near type veth peer name far")
-	ip(t, "link set near master br0")
+	netlab.IP(t, "link add near type veth peer name far")
+	netlab.IP(t, "link set near master br0")
 	ch, err := Watch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ip(t, "link set near nomaster")
-	ip(t, "link set near mtu 1400")
+	netlab.IP(t, "link set near nomaster")
+	netlab.IP(t, "link set near mtu 1400")
 	until(t, ch, "MTU", func(e Event) bool {
 		if e.Kind == Removed {
 			t.Errorf("event %+v though the interface is there", e)
@@ -127,8 +105,8 @@ func TestBridge(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	netns(t)
-	ip(t, "link add near type veth peer name far")
+	netlab.Alone(t)
+	netlab.IP(t, "link add near type veth peer name far")
 	links, err := List()
 	var names []string
 	for _, l := range links {

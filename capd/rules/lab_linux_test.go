@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +18,8 @@ import (
 	"time"
 
 	nfqueue "github.com/florianl/go-nfqueue/v2"
-	"golang.org/x/sys/unix"
 
+	"weir/capd/internal/netlab"
 	"weir/proto/mark"
 )
 
@@ -48,13 +47,7 @@ const (
 // alone moves the test to a namespace of its own.
 func alone(t *testing.T) {
 	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("new network namespace: %v", err)
-		}
-		t.Skipf("needs root for a network namespace: %v", err)
-	}
+	netlab.Alone(t)
 	for _, p := range []string{"ip", "nft"} {
 		if _, err := exec.LookPath(p); err != nil {
 			if os.Getenv("CI") == "true" {
@@ -122,18 +115,7 @@ func newSpace(t *testing.T, name string) *space {
 // do runs f on a thread that is in the namespace. Sockets made there stay there.
 func (s *space) do(t *testing.T, f func()) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET)
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatalf("enter %s: %v", s.name, err)
-	}
+	netlab.Namespace(s.file.Fd()).Inside(t, f)
 }
 
 // run runs a command in a namespace, "" for the test's own, and returns its output.

@@ -1,6 +1,10 @@
 package source
 
-import "testing"
+import (
+	"testing"
+
+	"weir/capd/internal/netlab"
+)
 
 // TestFanoutGroups: two groups on one interface both get every frame.
 func TestFanoutGroups(t *testing.T) {
@@ -30,13 +34,13 @@ func TestFanoutGroupAgain(t *testing.T) {
 	netns(t)
 	cfg := TPacketConfig{Fanout: "hash", FanoutGroup: new(FanoutGroup)}
 	old, late := open(t, cfg), open(t, cfg)
-	ip(t, "link del near")
+	netlab.IP(t, "link del near")
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ip(t, "link add near type veth peer name far")
-	ip(t, "link set near up")
-	ip(t, "link set far up")
+	netlab.IP(t, "link add near type veth peer name far")
+	netlab.IP(t, "link set near up")
+	netlab.IP(t, "link set far up")
 	first := open(t, cfg)
 	if err := late.Close(); err != nil {
 		t.Fatal(err)

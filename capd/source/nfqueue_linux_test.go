@@ -235,7 +235,7 @@ func TestNFQueueTaken(t *testing.T) {
 	l := newLab(t, 3, true)
 	q := l.open(t, NFQueueConfig{Queue: 3})
 	var err error
-	inside(t, l.gateway, func() { _, err = OpenNFQueue(NFQueueConfig{Queue: 3}) })
+	l.gateway.Inside(t, func() { _, err = OpenNFQueue(NFQueueConfig{Queue: 3}) })
 	var qe *QueueError
 	if !errors.Is(err, ErrQueueTaken) || !errors.As(err, &qe) || qe.Queue != 3 {
 		t.Errorf("second open = %v, want ErrQueueTaken", err)
@@ -252,7 +252,7 @@ func TestNFQueueTaken(t *testing.T) {
 func TestNFQueueRights(t *testing.T) {
 	l := newLab(t, 3, true)
 	var err error
-	inside(t, l.gateway, func() {
+	l.gateway.Inside(t, func() {
 		// Capabilities are those of the thread, which ends with f.
 		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var none [2]unix.CapUserData
@@ -307,7 +307,7 @@ func TestNFQueueReference(t *testing.T) {
 	arrivals(t, server, len(text))
 	_ = q.Close()
 
-	nfq, err := nfqueue.Open(&nfqueue.Config{NetNS: l.gateway, NfQueue: 3, MaxPacketLen: 0xffff, MaxQueueLen: 1024, Copymode: nfqueue.NfQnlCopyPacket})
+	nfq, err := nfqueue.Open(&nfqueue.Config{NetNS: int(l.gateway), NfQueue: 3, MaxPacketLen: 0xffff, MaxQueueLen: 1024, Copymode: nfqueue.NfQnlCopyPacket})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestNFQueueTraffic(t *testing.T) {
 			_, _ = client.Write([]byte("x")) // the server may be full
 		}
 	}()
-	inside(t, l.gateway, func() {
+	l.gateway.Inside(t, func() {
 		var f Frame
 		for i := range 50 {
 			q, err := OpenNFQueue(NFQueueConfig{Queue: 3})

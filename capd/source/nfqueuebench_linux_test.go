@@ -95,7 +95,7 @@ func serveOurs(b *testing.B, l *lab, flow *benchFlow, n uint64) func() {
 
 func serveReference(b *testing.B, l *lab, flow *benchFlow, n uint64) func() {
 	nfq, err := nfqueue.Open(&nfqueue.Config{
-		NetNS: l.gateway, NfQueue: 3, MaxPacketLen: 2048, MaxQueueLen: 2048,
+		NetNS: int(l.gateway), NfQueue: 3, MaxPacketLen: 2048, MaxQueueLen: 2048,
 		Copymode: nfqueue.NfQnlCopyPacket, Flags: nfqueue.NfQaCfgFlagGSO,
 	})
 	if err != nil {

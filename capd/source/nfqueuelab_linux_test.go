@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-	"golang.org/x/sys/unix"
+
+	"weir/capd/internal/netlab"
 )
 
 const (
@@ -23,23 +21,23 @@ const (
 
 // lab is a client, a gateway and a server, each in a namespace; what the gateway
 // forwards goes through a queue.
-type lab struct{ client, gateway, server int } // file descriptors of the namespaces
+type lab struct{ client, gateway, server netlab.Namespace }
 
 // newLab builds it. bypass lets packets through while nobody serves the queue.
 func newLab(t testing.TB, queue uint16, bypass bool) *lab {
 	t.Helper()
-	l := &lab{client: namespace(t), gateway: namespace(t), server: namespace(t)}
-	for i, host := range []int{l.client, l.server} {
+	l := &lab{client: netlab.New(t), gateway: netlab.New(t), server: netlab.New(t)}
+	for i, host := range []netlab.Namespace{l.client, l.server} {
 		name := fmt.Sprintf("gw%d", i+1)
-		l.ip(t, l.gateway, fmt.Sprintf("link add %s type veth peer name eth0 netns /proc/%d/fd/%d", name, os.Getpid(), host))
-		l.ip(t, l.gateway, fmt.Sprintf("addr add 10.91.%d.1/24 dev %s", i+1, name))
-		l.ip(t, l.gateway, "link set "+name+" up")
-		l.ip(t, host, fmt.Sprintf("addr add 10.91.%d.2/24 dev eth0", i+1))
-		l.ip(t, host, "link set eth0 up")
-		l.ip(t, host, "link set lo up")
-		l.ip(t, host, fmt.Sprintf("route add default via 10.91.%d.1", i+1))
+		l.gateway.IP(t, fmt.Sprintf("link add %s type veth peer name eth0 netns /proc/%d/fd/%d", name, os.Getpid(), host))
+		l.gateway.IP(t, fmt.Sprintf("addr add 10.91.%d.1/24 dev %s", i+1, name))
+		l.gateway.IP(t, "link set "+name+" up")
+		host.IP(t, fmt.Sprintf("addr add 10.91.%d.2/24 dev eth0", i+1))
+		host.IP(t, "link set eth0 up")
+		host.IP(t, "link set lo up")
+		host.IP(t, fmt.Sprintf("route add default via 10.91.%d.1", i+1))
 	}
-	inside(t, l.gateway, func() {
+	l.gateway.Inside(t, func() {
 		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +50,7 @@ func newLab(t testing.TB, queue uint16, bypass bool) *lab {
 // the queue expression of nftables, and behind it a counter of marked packets.
 func (l *lab) rules(t testing.TB, queue uint16, bypass bool) {
 	t.Helper()
-	c, err := nftables.New(nftables.WithNetNSFd(l.gateway))
+	c, err := nftables.New(nftables.WithNetNSFd(int(l.gateway)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +80,7 @@ const testMark = 0x5a000001
 // marked returns how many packets left the queue with testMark.
 func (l *lab) marked(t testing.TB) (n uint64) {
 	t.Helper()
-	c, err := nftables.New(nftables.WithNetNSFd(l.gateway))
+	c, err := nftables.New(nftables.WithNetNSFd(int(l.gateway)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +100,10 @@ func (l *lab) marked(t testing.TB) (n uint64) {
 }
 
 // udp returns a socket in a namespace.
-func (l *lab) udp(t testing.TB, ns int, local, remote string) *net.UDPConn {
+func (l *lab) udp(t testing.TB, ns netlab.Namespace, local, remote string) *net.UDPConn {
 	t.Helper()
 	var conn *net.UDPConn
-	inside(t, ns, func() {
+	ns.Inside(t, func() {
 		var err error
 		la, _ := net.ResolveUDPAddr("udp4", local)
 		if remote == "" {
@@ -127,64 +125,10 @@ func (l *lab) open(t testing.TB, cfg NFQueueConfig) *NFQueue {
 	t.Helper()
 	var q *NFQueue
 	var err error
-	inside(t, l.gateway, func() { q, err = OpenNFQueue(cfg) })
+	l.gateway.Inside(t, func() { q, err = OpenNFQueue(cfg) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = q.Close() })
 	return q
-}
-
-func (l *lab) ip(t testing.TB, ns int, args string) {
-	t.Helper()
-	inside(t, ns, func() {
-		// A child is made by this thread, in its namespace.
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", args, err, out)
-		}
-	})
-}
-
-// namespace makes one that has no name and ends with its last user.
-func namespace(t testing.TB) int {
-	t.Helper()
-	var fd int
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
-			fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		}
-	}()
-	<-done
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("new network namespace: %v", err)
-		}
-		t.Skipf("needs root for a network namespace: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	return fd
-}
-
-// inside runs f on a thread of a namespace. t.Fatal in f ends the test.
-func inside(t testing.TB, ns int, f func()) {
-	t.Helper()
-	done, whole := make(chan struct{}), false
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
-			t.Errorf("enter a network namespace: %v", err)
-			return
-		}
-		f()
-		whole = true
-	}()
-	<-done
-	if !whole {
-		t.FailNow()
-	}
 }

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,37 +14,22 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"weir/capd/internal/netlab"
 	"weir/proto/pkt"
 )
 
 // netns moves the test to a network namespace of its own, with a pair of interfaces
-// near and far. The thread is never given back: it dies with the test, and the
-// namespace with it.
+// near and far.
 func netns(t *testing.T) {
 	t.Helper()
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("new network namespace: %v", err)
-		}
-		t.Skipf("needs root for a network namespace: %v", err)
-	}
+	netlab.Alone(t)
 	// The kernel's own frames would come between the test's.
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	ip(t, "link add near mtu 9500 type veth peer name far mtu 9500")
-	ip(t, "link set near up")
-	ip(t, "link set far up")
-}
-
-// ip runs the ip command in the test's namespace: a child is born in that of the
-// thread that starts it.
-func ip(t *testing.T, args string) {
-	t.Helper()
-	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", args, err, out)
-	}
+	netlab.IP(t, "link add near mtu 9500 type veth peer name far mtu 9500")
+	netlab.IP(t, "link set near up")
+	netlab.IP(t, "link set far up")
 }
 
 func open(t *testing.T, cfg TPacketConfig) *TPacket {
@@ -374,7 +357,7 @@ func TestTPacketFilter(t *testing.T) {
 // TestTPacketLoopback sees frames once, and those of segmentation offload whole.
 func TestTPacketLoopback(t *testing.T) {
 	netns(t)
-	ip(t, "link set lo mtu 1500 up")
+	netlab.IP(t, "link set lo mtu 1500 up")
 	s := open(t, TPacketConfig{Interface: "lo"})
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -428,9 +411,9 @@ func TestTPacketDownAndGone(t *testing.T) {
 	send := sender(t, "far")
 	b := udp(1, 2, 1000, 53, 60)
 	send(b)
-	ip(t, "link set near down")
-	ip(t, "link set near name other")
-	ip(t, "link set other up")
+	netlab.IP(t, "link set near down")
+	netlab.IP(t, "link set near name other")
+	netlab.IP(t, "link set other up")
 	for running := false; !running; {
 		i, err := net.InterfaceByName("far")
 		if err != nil {
@@ -443,7 +426,7 @@ func TestTPacketDownAndGone(t *testing.T) {
 		t.Errorf("%d frames around down and up, was down %t; want 2, true", n, s.WasDown())
 	}
 	send(b)
-	ip(t, "link del other")
+	netlab.IP(t, "link del other")
 	n := 0
 	for {
 		err := s.Next(new(Frame))
@@ -466,12 +449,12 @@ func TestTPacketDownAndGone(t *testing.T) {
 
 func TestTPacketOpenDown(t *testing.T) {
 	netns(t)
-	ip(t, "link set near down")
+	netlab.IP(t, "link set near down")
 	s := open(t, TPacketConfig{})
 	if !s.WasDown() {
 		t.Error("WasDown() = false")
 	}
-	ip(t, "link set near up")
+	netlab.IP(t, "link set near up")
 	sender(t, "far")(udp(1, 2, 1000, 53, 60))
 	if _, ok := next(t, s); !ok {
 		t.Error("no frame comes when the interface is up")
@@ -494,7 +477,7 @@ func TestTPacketRawIP(t *testing.T) {
 	if err := unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, ifr); err != nil {
 		t.Fatal(err)
 	}
-	ip(t, "link set tun0 up")
+	netlab.IP(t, "link set tun0 up")
 	s := open(t, TPacketConfig{Interface: "tun0"})
 	b := udp(1, 2, 1000, 53, 60)[14:]
 	if _, err := tun.Write(b); err != nil {
