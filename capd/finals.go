@@ -11,16 +11,20 @@ import (
 // finals are the sets of final flows of all workers, as one capture thread sees them.
 // Where there is none, packets go with all of their bytes.
 type finals struct {
-	root layout.Root
-	tag  uint32
-	log  *slog.Logger
-	sets []*hashset.Reader // by worker; nil: none
-	said []bool            // by worker: what is wrong with the file
+	root  layout.Root
+	flows int // of each worker at most
+	tag   uint32
+	log   *slog.Logger
+	sets  []*hashset.Reader // by worker; nil: none
+	said  []bool            // by worker: what is wrong with the file
 }
 
 func newFinals(b *base) *finals {
 	n := b.cfg.Workers.Count
-	return &finals{root: b.root, tag: b.tag, log: b.log, sets: make([]*hashset.Reader, n), said: make([]bool, n)}
+	return &finals{
+		root: b.root, flows: b.cfg.Flow.MaxFlows, tag: b.tag, log: b.log,
+		sets: make([]*hashset.Reader, n), said: make([]bool, n),
+	}
 }
 
 // Final implements steer.Finals. Precondition: faults panic, as in pktring.Guard.
@@ -61,7 +65,7 @@ func (f *finals) look() {
 			}
 			f.drop(w)
 		}
-		r, err := hashset.Open(f.root.Final(w), f.tag)
+		r, err := hashset.Open(f.root.Final(w), f.flows, f.tag)
 		switch {
 		case err == nil:
 			f.sets[w], f.said[w] = r, false

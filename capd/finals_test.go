@@ -24,7 +24,7 @@ func newFinalFiles(t *testing.T) *finalFiles {
 	t.Helper()
 	f := &finalFiles{}
 	cfg := &config.Config{}
-	cfg.Workers.Count = 2
+	cfg.Workers.Count, cfg.Flow.MaxFlows = 2, 64
 	b := &base{cfg: cfg, log: slog.New(slog.NewTextHandler(&f.said, nil)), root: layout.Root(t.TempDir()), tag: 7}
 	if err := os.MkdirAll(filepath.Dir(b.root.Final(0)), 0o750); err != nil {
 		t.Fatal(err)
@@ -63,14 +63,14 @@ func TestFinalsFollow(t *testing.T) {
 	f.worker(t, 1, 64, 7)
 	want("a file", true)
 	f.worker(t, 1, 4096, 7)
-	want("another size", true)
-	f.worker(t, 1, 4096, 8)
+	want("for other sizes of tables", false)
+	f.worker(t, 1, 64, 8)
 	want("of another instance", false)
 	want("and again", false)
 	if n := strings.Count(f.said.String(), "level=WARN"); n != 1 {
 		t.Errorf("said %d times, want once:\n%s", n, f.said.String())
 	}
-	f.worker(t, 1, 4096, 7)
+	f.worker(t, 1, 64, 7)
 	want("ours again", true)
 	if err := os.Remove(f.root.Final(1)); err != nil {
 		t.Fatal(err)
@@ -82,8 +82,8 @@ func TestFinalsFollow(t *testing.T) {
 // not the thread.
 func TestFinalsTruncated(t *testing.T) {
 	f := newFinalFiles(t)
-	f.worker(t, 0, 1<<16, 7)
-	f.worker(t, 1, 1<<16, 7)
+	f.worker(t, 0, 64, 7)
+	f.worker(t, 1, 64, 7)
 	f.look()
 	if err := os.Truncate(f.root.Final(1), 0); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func BenchmarkFinal(b *testing.B) {
 	set.About(1)
 	defer func() { _ = set.Close() }()
 	cfg := &config.Config{}
-	cfg.Workers.Count = 1
+	cfg.Workers.Count, cfg.Flow.MaxFlows = 1, 1<<20
 	f := newFinals(&base{cfg: cfg, log: slog.New(slog.DiscardHandler), root: root, tag: 7})
 	f.look()
 	defer f.close()

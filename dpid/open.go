@@ -16,6 +16,7 @@ import (
 	"weir/dpid/worker"
 	"weir/proto/config"
 	"weir/proto/flowkey"
+	"weir/proto/verdict"
 	"weir/shm/evtring"
 	"weir/shm/hashset"
 	"weir/shm/layout"
@@ -87,10 +88,6 @@ func openFiles(ctx context.Context, cfg *config.Config, n int, log *slog.Logger)
 	return f, f.openOthers(ctx, cfg, root, n)
 }
 
-// verdictDescriptors is how many answers may lie in a ring: more than a queue holds
-// packets by default.
-const verdictDescriptors = 4096
-
 // openAnswers makes or takes over the rings of answers, when capd is going to hold
 // packets.
 func (f *files) openAnswers(cfg *config.Config, root layout.Root, n int, tag uint32) error {
@@ -99,7 +96,7 @@ func (f *files) openAnswers(cfg *config.Config, root layout.Root, n int, tag uin
 	}
 	for c := range cfg.Capture.Rings() {
 		p, err := pktring.OpenProducer(pktring.Config{
-			Path: root.VerdictRing(n, c), CursorPath: root.VerdictCursor(n, c), Descriptors: verdictDescriptors,
+			Path: root.VerdictRing(n, c), CursorPath: root.VerdictCursor(n, c), Descriptors: verdict.RingRecords,
 			PayloadBytes: pktring.MinPayload, Tag: tag, Producer: uint16(n), Consumer: uint16(c), Mode: 0o640,
 		})
 		if err != nil {
@@ -116,7 +113,7 @@ func (f *files) openFinals(cfg *config.Config, root layout.Root, n int, tag uint
 		return nil
 	}
 	f.finals, err = hashset.Create(hashset.Config{
-		Path: root.Final(n), Name: fmt.Sprintf("final flows of worker %d", n), Entries: geometry(cfg).Flows, Tag: tag, Mode: 0o640,
+		Path: root.Final(n), Name: fmt.Sprintf("final flows of worker %d", n), Entries: cfg.Flow.MaxFlows, Tag: tag, Mode: 0o640,
 	})
 	return err
 }

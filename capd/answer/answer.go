@@ -62,6 +62,10 @@ const (
 	limit = 1024 * verdict.Size
 )
 
+// ringSize is the length of a verdict ring's file. Those who make them parse hostile bytes:
+// a larger one is none of theirs, and to map it could take all memory.
+var ringSize = pktring.FileSize(verdict.RingRecords, pktring.MinPayload)
+
 // Box is where the answers to one capture thread come together. What they are applied
 // to belongs to whoever has the Box locked: the capture thread, but while it sleeps.
 type Box struct {
@@ -164,17 +168,25 @@ func (b *Box) Run(ctx context.Context) {
 			looked = now
 			b.look()
 		}
-		if len(b.open) == 0 || b.full() {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Millisecond):
-			}
+		switch {
+		case len(b.open) == 0: // to look again
+			b.pause(ctx, lookEvery)
+			continue
+		case b.full(): // the capture thread is busy
+			b.pause(ctx, time.Millisecond)
 			continue
 		}
 		b.wait()
 		for i := range b.rings {
 			b.read(&b.rings[i])
 		}
+	}
+}
+
+func (b *Box) pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -201,7 +213,7 @@ func (b *Box) attach() {
 		if r.c != nil {
 			continue
 		}
-		c, err := pktring.OpenConsumer(r.path, r.cursor, pktring.Options{Name: "capd", Mode: 0o640})
+		c, err := pktring.OpenConsumer(r.path, r.cursor, pktring.Options{Name: "capd", Mode: 0o640, Most: ringSize})
 		switch {
 		case err == nil:
 			r.c, r.failed = c, false
@@ -242,7 +254,7 @@ func (b *Box) look() {
 	changed := false
 	for i := range b.rings {
 		r := &b.rings[i]
-		alive := r.c != nil && r.c.ProducerState() == layout.StateLive && layout.Monotonic()-r.c.ProducerBeat() < uint64(silence) && r.c.ProducerAlive()
+		alive := r.c != nil && r.c.ProducerState() == layout.StateLive && beats(r.c.ProducerBeat(), layout.Monotonic()) && r.c.ProducerAlive()
 		if r.alive.Swap(alive) != alive {
 			changed = true
 		}
@@ -251,6 +263,10 @@ func (b *Box) look() {
 		b.apply()
 	}
 }
+
+// beats reports whether a sign of life at time beat is fresh at time now. It may be
+// younger than now: its owner stores it while we look at the clock.
+func beats(beat, now uint64) bool { return int64(now-beat) < int64(silence) }
 
 // read hands on what is in a ring.
 func (b *Box) read(r *ring) {

@@ -63,7 +63,7 @@ type speaker struct {
 
 func speak(t *testing.T, path, cursor string) *speaker {
 	t.Helper()
-	p, err := pktring.OpenProducer(pktring.Config{Path: path, CursorPath: cursor, Descriptors: 64, PayloadBytes: pktring.MinPayload, Mode: 0o640})
+	p, err := pktring.OpenProducer(pktring.Config{Path: path, CursorPath: cursor, Descriptors: verdict.RingRecords, PayloadBytes: pktring.MinPayload, Mode: 0o640})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +165,40 @@ func TestAlive(t *testing.T) {
 	})
 	w.stop()
 	eventually(t, "a worker that left is not asked", func() bool { return !anybody(b) })
+}
+
+func TestBeats(t *testing.T) {
+	t.Parallel()
+	const now = 5e9
+	for _, tt := range []struct {
+		beat uint64
+		want bool
+	}{{now, true}, {now + 1, true}, {now - uint64(silence) + 1, true}, {now - uint64(silence), false}, {0, false}} {
+		if got := beats(tt.beat, now); got != tt.want {
+			t.Errorf("beats(%d, %d) = %v, want %v", tt.beat, uint64(now), got, tt.want)
+		}
+	}
+}
+
+// A ring of another size is none of ours: nobody is heard, and nothing is held.
+func TestForeignRing(t *testing.T) {
+	t.Parallel()
+	b, root := start(t, nil)
+	p, err := pktring.OpenProducer(pktring.Config{
+		Path: root.VerdictRing(0, 0), CursorPath: root.VerdictCursor(0, 0), Descriptors: 2 * verdict.RingRecords, PayloadBytes: pktring.MinPayload, Mode: 0o640,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	judge := speak(t, root.PolicyVerdictRing(0), root.PolicyVerdictCursor(0))
+	judge.say(1)
+	var got []string
+	eventually(t, "policyd is heard", func() bool { take(b, &got); return len(got) == 1 })
+	eventually(t, "rings were looked for again", func() bool { return b.policy.Load() })
+	if b.Answers(0) {
+		t.Error("who has a ring of another size is asked")
+	}
 }
 
 // A ring that is replaced by another of its name is followed.

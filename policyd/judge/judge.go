@@ -67,15 +67,12 @@ type Judge struct {
 	shown Counts     // counts as of the last Commit
 }
 
-// Rings of verdicts are small: an answer is of use for some milliseconds.
-const descriptors = 4096
-
 // New opens the rings to all capture threads. rules belong to the Judge.
 func New(cfg Config, rules *rule.Set) (*Judge, error) {
 	j := &Judge{cfg: cfg, rules: rules, touched: make([]bool, cfg.Threads)}
 	for c := range cfg.Threads {
 		p, err := pktring.OpenProducer(pktring.Config{
-			Path: cfg.Root.PolicyVerdictRing(c), CursorPath: cfg.Root.PolicyVerdictCursor(c), Descriptors: descriptors,
+			Path: cfg.Root.PolicyVerdictRing(c), CursorPath: cfg.Root.PolicyVerdictCursor(c), Descriptors: verdict.RingRecords,
 			PayloadBytes: pktring.MinPayload, Producer: fromPolicy, Consumer: uint16(c), Mode: 0o640,
 		})
 		if err != nil {

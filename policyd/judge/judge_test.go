@@ -180,11 +180,11 @@ func TestNoAnswer(t *testing.T) {
 			t.Errorf("thread %d is told %+v", c, got)
 		}
 	}
-	for range descriptors + 10 {
+	for range verdict.RingRecords + 10 {
 		b.Event(0, asked("weir.test", 0, 0, &event.Question{}))
 	}
 	_ = b.said(t, 0)
-	want := Counts{Questions: descriptors + 12, Accepted: descriptors, Unanswered: 11, Bad: 1}
+	want := Counts{Questions: verdict.RingRecords + 12, Accepted: verdict.RingRecords, Unanswered: 11, Bad: 1}
 	if got := b.Counts(); got.Questions != want.Questions || got.Bad != want.Bad || got.Accepted+got.Unanswered+got.Bad != got.Questions || got.Unanswered < 2 {
 		t.Errorf("counts = %+v, want about %+v", got, want)
 	}

@@ -28,6 +28,10 @@ import (
 // Size is the length in bytes of a record.
 const Size = pkt.DescSize
 
+// RingRecords is how many answers a ring has room for: more than a queue holds packets
+// by default, and they are of use for some milliseconds.
+const RingRecords = 4096
+
 // Kind says what a record answers. The numbers are not those of packets' kinds.
 type Kind uint8
 

@@ -78,14 +78,10 @@ type Writer struct {
 // The error is layout.ErrOwned when
 // another process has it.
 func Create(cfg Config) (*Writer, error) {
-	buckets := 1
-	for buckets*ways < cfg.Entries && buckets < maxBuckets {
-		buckets *= 2
-	}
-	m, _, err := layout.CreateOrOpen(cfg.Path, layout.Spec{
-		Magic: magic, ABIMajor: abi, Size: layout.HeaderSize + int64(buckets)*bucketSize, Tag: cfg.Tag, Mode: cfg.Mode,
-		Params: [4]uint64{uint64(buckets)}, Name: cfg.Name, Populate: true,
-	})
+	buckets := bucketsFor(cfg.Entries)
+	s := spec(buckets, cfg.Tag)
+	s.Name, s.Mode = cfg.Name, cfg.Mode
+	m, _, err := layout.CreateOrOpen(cfg.Path, s)
 	if err != nil {
 		return nil, fmt.Errorf("open hash set: %w", err)
 	}
@@ -95,6 +91,23 @@ func Create(cfg Config) (*Writer, error) {
 		return nil, fmt.Errorf("open hash set %s: %w", cfg.Path, err)
 	}
 	return w, nil
+}
+
+// bucketsFor returns how many buckets a set of n hashes has.
+func bucketsFor(n int) int {
+	buckets := 1
+	for buckets*ways < n && buckets < maxBuckets {
+		buckets *= 2
+	}
+	return buckets
+}
+
+// spec is the file of so many buckets. All of it is touched now.
+func spec(buckets int, tag uint32) layout.Spec {
+	return layout.Spec{
+		Magic: magic, ABIMajor: abi, Size: layout.HeaderSize + int64(buckets)*bucketSize, Tag: tag,
+		Params: [4]uint64{uint64(buckets)}, Populate: true,
+	}
 }
 
 // About says what the hashes are about, by a word such as the id of a table. Those about
@@ -162,26 +175,16 @@ func (w *Writer) Close() error {
 // Reader asks a set. One goroutine owns it.
 type Reader struct{ set }
 
-// Open maps the set at path. Errors: layout.ErrAwait when it is not there yet,
-// layout.ErrGeometry when it is made for another tag, or makes no sense.
-func Open(path string, tag uint32) (*Reader, error) {
-	m, err := layout.OpenRO(path, layout.Spec{Magic: magic, ABIMajor: abi, Populate: true})
+// Open maps the set at path, which is to be for so many hashes: all of it is mapped, and
+// who made it may be hostile. Errors: layout.ErrAwait when it is not there yet,
+// layout.ErrGeometry when it is of another size, or made for another tag.
+func Open(path string, entries int, tag uint32) (*Reader, error) {
+	buckets := bucketsFor(entries)
+	m, err := layout.OpenRO(path, spec(buckets, tag))
 	if err != nil {
 		return nil, fmt.Errorf("open hash set: %w", err)
 	}
-	h := m.Header()
-	buckets := h.Params[0]
-	switch size := uint64(len(m.Bytes())); {
-	case h.Tag != tag:
-		err = &layout.AttachError{Path: path, Want: uint64(tag), Got: uint64(h.Tag), Err: layout.ErrGeometry}
-	case !layout.PowerOfTwo(buckets) || buckets > maxBuckets || size != layout.HeaderSize+buckets*bucketSize:
-		err = &layout.AttachError{Path: path, Want: layout.HeaderSize + buckets*bucketSize, Got: size, Err: layout.ErrGeometry}
-	}
-	if err != nil {
-		_ = m.Close() // the first error says more
-		return nil, fmt.Errorf("open hash set: %w", err)
-	}
-	return &Reader{set{m, buckets - 1}}, nil
+	return &Reader{set{m, uint64(buckets - 1)}}, nil
 }
 
 // Replaced reports whether another file has the set's name, or none.

@@ -21,9 +21,9 @@ func create(t testing.TB, path string, entries int, word uint64) *Writer {
 	return w
 }
 
-func open(t testing.TB, path string) *Reader {
+func open(t testing.TB, path string, entries int) *Reader {
 	t.Helper()
-	r, err := Open(path, 7)
+	r, err := Open(path, entries, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "set")
 	w := create(t, path, 256, 1)
-	r := open(t, path)
+	r := open(t, path, 256)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var all []hash
 	for range 300 {
@@ -77,7 +77,7 @@ func TestTakeOver(t *testing.T) {
 	if _, err := Create(Config{Path: path, Entries: 64, Tag: 7, Mode: 0o640}); !errors.Is(err, layout.ErrOwned) {
 		t.Errorf("a second writer: %v, want %v", err, layout.ErrOwned)
 	}
-	r := open(t, path)
+	r := open(t, path, 64)
 	for _, tt := range []struct {
 		word uint64
 		want bool
@@ -104,20 +104,20 @@ func TestTakeOver(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "set")
-	if _, err := Open(path, 7); !errors.Is(err, layout.ErrAwait) {
+	if _, err := Open(path, 64, 7); !errors.Is(err, layout.ErrAwait) {
 		t.Errorf("no file: %v, want %v", err, layout.ErrAwait)
 	}
 	_ = create(t, path, 64, 1).Close()
-	if _, err := Open(path, 8); !errors.Is(err, layout.ErrGeometry) {
+	if _, err := Open(path, 64, 8); !errors.Is(err, layout.ErrGeometry) {
 		t.Errorf("another tag: %v, want %v", err, layout.ErrGeometry)
 	}
 	if err := os.Truncate(path, layout.HeaderSize+bucketSize); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path, 7); err == nil {
+	if _, err := Open(path, 64, 7); err == nil {
 		t.Error("a cut file is taken")
 	}
-	if w := create(t, path, 64, 1); !w.Add(1, 2) || !open(t, path).Has(1, 2) {
+	if w := create(t, path, 64, 1); !w.Add(1, 2) || !open(t, path, 64).Has(1, 2) {
 		t.Error("a cut file is not made anew by the next writer")
 	}
 }
@@ -125,7 +125,7 @@ func TestRefused(t *testing.T) {
 func TestNoAllocs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "set")
 	w := create(t, path, 64, 1)
-	r := open(t, path)
+	r := open(t, path, 64)
 	n := testing.AllocsPerRun(1000, func() {
 		w.Add(5, 6)
 		r.Has(5, 6)
@@ -154,7 +154,7 @@ func FuzzOpen(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Open(path, 7)
+		r, err := Open(path, 64, 7)
 		if err != nil {
 			return
 		}
@@ -169,7 +169,7 @@ func FuzzOpen(f *testing.F) {
 func BenchmarkHas(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "set")
 	w := create(b, path, 1<<20, 1)
-	r := open(b, path)
+	r := open(b, path, 1<<20)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	all := make([]hash, 1<<19)
 	for i := range all {

@@ -12,6 +12,7 @@ type Spec struct {
 	Magic              uint64
 	ABIMajor, ABIMinor uint16
 	Size               int64       // of the whole file in bytes; 0: any, the caller checks
+	Most               int64       // largest file that is taken, in bytes; 0: any
 	RingID             uint64      // 0: random in a new file, any in an old one
 	Params             [4]uint64   // bytes 24..55 of the static header; compared when Size is given
 	Tag                uint32      // compared when Size is given
@@ -105,6 +106,9 @@ func (s *Spec) Check(path string, b []byte, fileSize int64) (Header, error) {
 	}
 	if s.Size != 0 && fileSize != s.Size {
 		return fail(ErrGeometry, uint64(s.Size), uint64(fileSize))
+	}
+	if s.Most != 0 && fileSize > s.Most {
+		return fail(ErrGeometry, uint64(s.Most), uint64(fileSize))
 	}
 	b = b[:StaticSize:StaticSize]
 	if got := host.Uint64(b); got != s.Magic {

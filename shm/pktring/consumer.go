@@ -47,6 +47,7 @@ type Options struct {
 	UID      int         // the user that must own the ring when CheckUID is set
 	CheckUID bool
 	Indices  *[2]uint16 // producer and consumer index that the ring must have
+	Most     int64      // largest file in bytes, 0 = any: all of it is mapped and touched
 }
 
 // OpenConsumer maps the ring read-only and takes over the cursor file, or makes
@@ -55,7 +56,7 @@ type Options struct {
 // there yet, layout.ErrOwned when another process has the cursor.
 func OpenConsumer(ringPath, cursorPath string, opts Options) (*Consumer, error) {
 	m, err := layout.OpenRO(ringPath, layout.Spec{
-		Magic: layout.MagicPacketRing, ABIMajor: layout.ABIMajor, Populate: true,
+		Magic: layout.MagicPacketRing, ABIMajor: layout.ABIMajor, Most: opts.Most, Populate: true,
 		UID: opts.UID, CheckUID: opts.CheckUID,
 	})
 	if err != nil {

@@ -96,6 +96,12 @@ type geometry struct {
 
 func (g geometry) size() int64 { return layout.HeaderSize + DescSize*int64(g.n) + int64(g.p) }
 
+// FileSize returns the length in bytes of the file of a ring with so many descriptors
+// and bytes of payload.
+func FileSize(descriptors, payload int) int64 {
+	return geometry{n: uint64(descriptors), p: uint64(payload)}.size()
+}
+
 // areas cuts the mapping into descriptors and payload.
 func (g geometry) areas(b []byte) (desc, pay []byte) {
 	d := layout.HeaderSize + DescSize*int(g.n)
