@@ -10,7 +10,8 @@ import (
 // a capture thread has of it: conntrack knows neither interfaces nor VLANs, which are part
 // of a flow's key. It lies in a file, so that a restarted capd still knows the flows whose
 // packets do not come to it any more. Of each set of ways slots the one without news for
-// longest makes room.
+// longest makes room, and first those that nobody answered: a flood of such packets
+// leaves the others alone.
 //
 // A slot is 192 bytes, little-endian:
 //
@@ -39,7 +40,7 @@ const (
 	closing  = 1 << 3 // that both sides closed it was said
 	endSeen  = 1 << 4 // its end came to the capture thread
 	asked    = 1 << 5 // its totals at its end were asked for
-	observed = 1 << 6 // all packets come to the capture thread: totals are of no use
+	answered = 1 << 6 // both sides have sent packets
 )
 
 // flow is a slot, read.
@@ -92,7 +93,9 @@ func (t *table) find(k *flowkey.Key) (slot int, ok bool) {
 			if [flowkey.Size]byte(b) == want {
 				return i, true
 			}
-			age = binary.LittleEndian.Uint64(b[128:]) + 1
+			if age = binary.LittleEndian.Uint64(b[128:]) + 1; binary.LittleEndian.Uint16(b[144:])&answered != 0 {
+				age |= 1 << 63 // times are below
+			}
 		}
 		if age < oldest {
 			slot, oldest = i, age

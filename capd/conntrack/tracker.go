@@ -51,12 +51,12 @@ type tracker struct {
 // dump of all costs less.
 const maxAsks = 256
 
-// drain takes what the capture threads have met. It comes before each message: a packet
-// is met before the kernel tells of its connection.
+// drain takes what the capture threads have met so far, and not what they meet meanwhile.
+// It comes before each message: a packet is met before the kernel tells of its connection.
 func (t *tracker) drain() {
 	var s Sighting
 	for i, p := range t.ports {
-		for p.sightings.take(&s) {
+		for n := 0; n < pipeSize && p.sightings.take(&s); n++ {
 			t.saw(uint8(i), &s)
 		}
 	}
@@ -161,6 +161,9 @@ func (t *tracker) apply(what news, slot int, f *flow, c *connection) {
 		f.id, f.flags = c.id, f.flags&^(told|closing|asked|endSeen)|bound
 	}
 	f.met, f.dump = f.begun, t.dump
+	if c.status&statusSeenReply != 0 {
+		f.flags |= answered
+	}
 	t.table.store(slot, f)
 	if what == created {
 		return

@@ -304,6 +304,28 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestFlood: connections that nobody answers take no room from one that was.
+func TestFlood(t *testing.T) {
+	r := newRig(t, 64)
+	c := connected{client: here, server: there, id: 9, replied: true}
+	r.saw(here, there, begin)
+	r.hear(created, c)
+	r.hear(updated, c)
+	r.want("answered", "0/0 0x0")
+	for i := range 1000 {
+		r.clock += 1e6
+		client := fmt.Sprintf("203.0.113.%d:%d", i%250, 1000+i)
+		r.saw(client, there, begin)
+		r.hear(created, connected{client: client, server: there, id: uint32(100 + i)})
+		r.hear(looked, connected{client: client, server: there, id: uint32(100 + i), packets: [2]uint64{1, 0}})
+	}
+	for n := (Notice{}); r.ports[0].Take(&n); {
+	}
+	c.packets = [2]uint64{5, 6}
+	r.hear(looked, c)
+	r.want("after the flood", fmt.Sprintf("5/6 %#x", pkt.AccountCounted))
+}
+
 // TestSaw: the capture thread allocates nothing, and tells of a flow once a second.
 func TestSaw(t *testing.T) {
 	p := newPort()
