@@ -104,12 +104,6 @@ func (t *thread) Saw(p *steer.Packet) {
 	})
 }
 
-// Of the TCP header, RFC 9293 section 3.1.
-const (
-	flagFIN = 0x01
-	flagRST = 0x04
-)
-
 // tellAccounts hands to the workers what conntrack said of their flows. What finds no
 // room is lost: the next totals are of everything.
 func (t *thread) tellAccounts() {

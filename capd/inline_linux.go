@@ -81,7 +81,9 @@ func (q *inline) arrive(p *steer.Packet, worker int) bool {
 // Of the TCP header, RFC 9293 section 3.1.
 const (
 	protoTCP = 6
+	flagFIN  = 0x01
 	flagSYN  = 0x02
+	flagRST  = 0x04
 	flagACK  = 0x10
 )
 
